@@ -1,0 +1,106 @@
+"""Dense and convolutional layers for many networks side by side.
+
+``lead`` are the leading axes of a network: ``(S,)`` for S seeds, ``(S, 2)`` for the twin critics of
+S seeds.  Each index of ``lead`` has weights of its own, and all of them are computed by one batched
+matrix product or one grouped convolution.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from networks.initialization import Generators, fill_uniform
+
+
+class Linear(nn.Module):
+    """Dense layers side by side.
+
+    Args:
+        in_features: Number of inputs I.
+        out_features: Number of outputs O.
+        lead: Leading axes.
+
+    Attributes:
+        weight: ``(*lead, O, I)``.
+        bias: ``(*lead, O)``.
+    """
+
+    def __init__(self, in_features: int, out_features: int, lead: tuple[int, ...]) -> None:
+        super().__init__()
+        self.lead = lead
+        self.weight = nn.Parameter(torch.empty(*lead, out_features, in_features))
+        self.bias = nn.Parameter(torch.empty(*lead, out_features))
+        self.reset_parameters()
+
+    def reset_parameters(self, generators: Generators | None = None) -> None:
+        """Draws weights and bias from U(-k, k), k = 1/sqrt(I): PyTorch's default."""
+        bound = 1 / math.sqrt(self.weight.shape[-1])
+        fill_uniform(self.weight, -bound, bound, generators)
+        fill_uniform(self.bias, -bound, bound, generators)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(*lead, B, I)`` to ``(*lead, B, O)``."""
+        outputs: Tensor = torch.baddbmm(
+            self.bias.flatten(0, -2).unsqueeze(1),  # (L, 1, O)
+            x.reshape(-1, *x.shape[-2:]),  # (L, B, I)
+            self.weight.flatten(0, -3).mT,  # (L, I, O)
+        )
+        return outputs.view(*self.lead, *outputs.shape[1:])
+
+    def extra_repr(self) -> str:
+        outputs, inputs = self.weight.shape[-2:]
+        return f"{inputs} -> {outputs}, lead={self.lead}"
+
+
+class Conv2d(nn.Module):
+    """Convolutions side by side, without padding.
+
+    Args:
+        in_channels: Number of input channels C.
+        out_channels: Number of output channels O.
+        kernel: Side of the square kernel K.
+        stride: Step of the kernel.
+        lead: Leading axes.
+
+    Attributes:
+        weight: ``(*lead, O, C, K, K)``.
+        bias: ``(*lead, O)``.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int, lead: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        self.lead = lead
+        self.stride = stride
+        self.weight = nn.Parameter(torch.empty(*lead, out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.empty(*lead, out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self, generators: Generators | None = None) -> None:
+        """Draws weights and bias from U(-k, k), k = 1/sqrt(C K K): PyTorch's default."""
+        bound = 1 / math.sqrt(self.weight.shape[-3:].numel())
+        fill_uniform(self.weight, -bound, bound, generators)
+        fill_uniform(self.bias, -bound, bound, generators)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(*lead, B, C, H, W)`` to ``(*lead, B, O, H', W')``."""
+        groups = math.prod(self.lead)
+        images = x.reshape(groups, *x.shape[-4:]).transpose(0, 1)  # (B, L, C, H, W)
+        outputs = F.conv2d(
+            images.flatten(1, 2),  # (B, L * C, H, W)
+            self.weight.flatten(0, -4),
+            self.bias.flatten(),
+            self.stride,
+            groups=groups,
+        )  # (B, L * O, H', W')
+        apart = outputs.view(len(outputs), groups, -1, *outputs.shape[2:]).transpose(0, 1)
+        return apart.view(*self.lead, *apart.shape[1:])
+
+    def extra_repr(self) -> str:
+        outputs, inputs, kernel, _ = self.weight.shape[-4:]
+        return f"{inputs} -> {outputs}, kernel={kernel}, stride={self.stride}, lead={self.lead}"
