@@ -1,0 +1,172 @@
+"""What the trainer knows of an agent, and what plasticity knows of its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Batch(NamedTuple):
+    """Transitions of all seeds.
+
+    Attributes:
+        obs: Observations, ``(S, B, ...)``.
+        action: Actions as the environment takes them, ``(S, B)`` integers or ``(S, B, A)``.
+        reward: Sum of the next n rewards, discounted, ``(S, B)``.
+        discount: Weight of the value of ``next_obs``, ``(S, B)``: gamma^n, and 0 where the episode
+            terminated. A truncated episode keeps its weight, so its value is bootstrapped.
+        next_obs: Observations n steps later, or the last ones of the episode, ``(S, B, ...)``.
+    """
+
+    obs: Tensor
+    action: Tensor
+    reward: Tensor
+    discount: Tensor
+    next_obs: Tensor
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network that learns, as plasticity sees it.
+
+    Attributes:
+        network: The network; all its parameters have the seeds as first axis.
+        optimizer: The optimizer of exactly these parameters.
+        target: Its slowly moving copy, if it has one.
+        inputs: Returns what the network is called with on a batch.
+        values: Returns the values that it gives the probe states ``(S, B)``, if it is a critic.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    target: nn.Module | None
+    inputs: Callable[[Batch], tuple[Tensor, ...]]
+    values: Callable[[Batch], Tensor] | None
+
+
+class Agent(Protocol):
+    """What learns: S seeds side by side, fed with batches of shape ``(S, B, ...)``."""
+
+    device: torch.device
+    """Where the networks are."""
+    batch_size: int
+    """Transitions of each seed in one update."""
+    replay_ratio: float
+    """Updates per environment step and seed; may be below or above 1."""
+    learning_starts: int
+    """Environment steps of random actions before the first update."""
+
+    def act(self, obs: Array, step: int) -> Array:
+        """Chooses actions, with exploration.
+
+        Args:
+            obs: ``(S, N, ...)``.
+            step: Lifetime step, for exploration schedules.
+
+        Returns:
+            Actions as the environment takes them, ``(S, N)`` or ``(S, N, A)``.
+        """
+        ...
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """Learns from a batch; returns detached metrics ``(S,)`` by name, without a host sync."""
+        ...
+
+    def learners(self) -> dict[str, Learner]:
+        """Returns the networks that learn, by name."""
+        ...
+
+    def compile(self) -> None:
+        """Compiles the loss of the Q-network or critic with torch.compile, in place."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns everything that learning goes on from: live tensors, numbers, dictionaries."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that ``state_dict`` returned."""
+        ...
+
+
+class Streams:
+    """A random generator for each seed: what a seed draws does not depend on the others.
+
+    Args:
+        seeds: The seeds.
+        purpose: What the numbers are for; streams of different purposes are independent.
+        device: Where the numbers are drawn.
+    """
+
+    def __init__(self, seeds: Sequence[int], purpose: str, device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        self.generators = []
+        for seed in seeds:
+            state = np.random.SeedSequence((seed, *purpose.encode())).generate_state(1, np.uint64)
+            generator = torch.Generator(self.device)
+            self.generators.append(generator.manual_seed(int(state[0] >> np.uint64(1))))
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Draws from U[0, 1): ``(S, *shape)``."""
+        return self._fill(torch.Tensor.uniform_, shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Draws from N(0, 1): ``(S, *shape)``."""
+        return self._fill(torch.Tensor.normal_, shape)
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Draws from {0, ..., high - 1}: ``(S, *shape)``."""
+        draws = [
+            torch.randint(high, shape, generator=g, device=self.device) for g in self.generators
+        ]
+        return draws[0].unsqueeze(0) if len(draws) == 1 else torch.stack(draws)
+
+    def _fill(self, fill: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        out = torch.empty(len(self.generators), *shape, device=self.device)
+        for row, generator in zip(out, self.generators, strict=True):
+            fill(row, generator=generator)
+        return out
+
+    def state_dict(self) -> dict[int, Tensor]:
+        return {i: generator.get_state() for i, generator in enumerate(self.generators)}
+
+    def load_state_dict(self, state: dict[int, Tensor]) -> None:
+        for i, generator in enumerate(self.generators):
+            generator.set_state(state[i].cpu())
+
+
+def clip_per_seed(parameters: Iterable[Tensor], max_norm: float | None) -> Tensor:
+    """Scales the gradients of each seed in place to a global L2 norm of at most ``max_norm``.
+
+    Args:
+        parameters: Tensors with the seeds as first axis and their gradients.
+        max_norm: The bound; ``None`` only measures.
+
+    Returns:
+        The norm of each seed before clipping, ``(S,)``.
+    """
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0).sqrt()  # (S,)
+    if max_norm is not None:
+        scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+        for grad in grads:
+            grad.mul_(scale.view(-1, *(1,) * (grad.dim() - 1)))
+    return norm
+
+
+@torch.no_grad()
+def polyak(target: nn.Module, source: nn.Module, tau: float) -> None:
+    """Moves the target toward the source, in place: ``target += tau * (source - target)``."""
+    targets: list[Tensor] = list(target.parameters())
+    sources: list[Tensor] = list(source.parameters())
+    if tau == 1.0:
+        torch._foreach_copy_(targets, sources)
+    else:
+        torch._foreach_lerp_(targets, sources, tau)

@@ -1,0 +1,182 @@
+"""DQN (Mnih et al. 2015) with double Q-learning, dueling heads and n-step returns."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gymnasium as gym
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from agents.agent import Array, Batch, Learner, Streams, clip_per_seed, polyak
+from agents.settings import check_settings
+from agents.spaces import check_observations, to_tensor
+from networks import AdaLinConfig, Architecture, QNetwork, initialize
+
+
+@dataclass(frozen=True)
+class DQNConfig:
+    """Settings of DQN."""
+
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+    batch_size: int = 128
+    """Transitions of each seed in one update."""
+    buffer_size: int = 50_000
+    """Transitions of each seed in the replay."""
+    learning_starts: int = 1_000
+    """Environment steps of random actions before the first update."""
+    replay_ratio: float = 0.5
+    """Updates per environment step; may be below or above 1."""
+    gamma: float = 0.99
+    """Discount of one step."""
+    n_step: int = 1
+    """Rewards summed into one transition."""
+    double: bool = True
+    """Choose the next action by the online network (van Hasselt et al. 2016)."""
+    dueling: bool = False
+    """Split the head into value and advantages (Wang et al. 2016)."""
+    loss: Literal["huber", "mse"] = "mse"
+    """Loss of the temporal-difference error; huber has its corner at 1."""
+    tau: float = 0.01
+    """How far the target moves toward the network: 1 copies it."""
+    target_every: int = 1
+    """Updates between two moves of the target."""
+    epsilon_start: float = 1.0
+    """First share of random actions."""
+    epsilon_end: float = 0.02
+    """Last share of random actions."""
+    epsilon_steps: int = 5_000
+    """Environment steps from the first to the last share, linearly."""
+    max_grad_norm: float | None = 10.0
+    """Bound of the gradient norm of each seed; None: no clipping."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the dense hidden layers."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+class DQN:
+    """Deep Q-learning for S seeds side by side.
+
+    Args:
+        observation_space: Space of one observation, a Box.
+        action_space: Space of one action, Discrete.
+        seeds: The seeds.
+        config: Settings.
+        activation: Name of the activation of the hidden layers.
+        adalin: Options of the ``adalin-*`` activations.
+        device: Where the networks lie.
+
+    Raises:
+        ValueError: If a space is not of the kind above.
+    """
+
+    def __init__(
+        self,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        seeds: Sequence[int],
+        config: DQNConfig,
+        *,
+        activation: str = "adalin-relu",
+        adalin: AdaLinConfig | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        obs_shape = check_observations("dqn", observation_space)
+        if not isinstance(action_space, gym.spaces.Discrete):
+            raise ValueError(
+                f"agent dqn needs a Discrete action space. Received {action_space}"
+                + ("; agent sac takes it" if isinstance(action_space, gym.spaces.Box) else "")
+            )
+        self.config = config
+        self.batch_size, self.replay_ratio = config.batch_size, config.replay_ratio
+        self.learning_starts = config.learning_starts
+        self.device = torch.device(device)
+        self.num_actions, self.first_action = int(action_space.n), int(action_space.start)
+        architecture = Architecture(config.hidden, activation, adalin or AdaLinConfig())
+        self.q = QNetwork(obs_shape, self.num_actions, len(seeds), architecture, config.dueling)
+        initialize(self.q, Streams(seeds, "initialize").generators)
+        self.q.to(self.device)
+        self.target = copy.deepcopy(self.q).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.q.parameters(), config.learning_rate, fused=True)
+        self.exploration = Streams(seeds, "exploration")
+        self.updates = 0
+
+    def epsilon(self, step: int) -> float:
+        """Share of random actions at lifetime step ``step``."""
+        c = self.config
+        progress = min(step / c.epsilon_steps, 1.0) if c.epsilon_steps else 1.0
+        return c.epsilon_start + progress * (c.epsilon_end - c.epsilon_start)
+
+    @torch.no_grad()
+    def act(self, obs: Array, step: int) -> Array:
+        num_envs = obs.shape[1]
+        epsilon = 1.0 if step < self.learning_starts else self.epsilon(step)
+        explore = self.exploration.uniform(num_envs) < epsilon  # (S, N)
+        random = self.exploration.integers(self.num_actions, num_envs)
+        greedy = self.q(to_tensor(obs, self.device)).argmax(-1).cpu()
+        actions: Array = torch.where(explore, random, greedy).numpy() + self.first_action
+        return actions
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        loss, td_error = self.loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward()
+        norm = clip_per_seed(self.q.parameters(), self.config.max_grad_norm)
+        self.optimizer.step()
+        self.updates += 1
+        if self.updates % self.config.target_every == 0:
+            polyak(self.target, self.q, self.config.tau)
+        return {"loss/q": loss.detach(), "td_error": td_error, "grad_norm/q": norm}
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Returns the loss and the mean absolute temporal-difference error, both ``(S,)``."""
+        index = (batch.action - self.first_action).unsqueeze(-1)
+        q = self.q(batch.obs).gather(-1, index).squeeze(-1)  # (S, B)
+        with torch.no_grad():
+            target = batch.reward + batch.discount * self._next_value(batch.next_obs)
+        elementwise = F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss
+        loss: Tensor = elementwise(q, target, reduction="none").mean(-1)
+        return loss, (q - target).detach().abs().mean(-1)
+
+    def _next_value(self, next_obs: Tensor) -> Tensor:
+        values: Tensor = self.target(next_obs)  # (S, B, A)
+        if not self.config.double:
+            return values.max(-1).values
+        best = self.q(next_obs).argmax(-1, keepdim=True)
+        return values.gather(-1, best).squeeze(-1)
+
+    def learners(self) -> dict[str, Learner]:
+        return {
+            "q": Learner(
+                self.q,
+                self.optimizer,
+                self.target,
+                inputs=lambda batch: (batch.obs,),
+                values=lambda batch: self.q(batch.obs).max(-1).values,
+            )
+        }
+
+    def compile(self) -> None:
+        """Compiles the loss, forward and backward, in place."""
+        self.loss = torch.compile(self.loss)  # type: ignore[method-assign]  # same signature
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "q": self.q.state_dict(),
+            "target": self.target.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "exploration": self.exploration.state_dict(),
+            "updates": self.updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in ("q", "target", "optimizer", "exploration"):
+            getattr(self, name).load_state_dict(state[name])
+        self.updates = state["updates"]

@@ -1,0 +1,44 @@
+"""What spaces agents take, and their arrays as tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.agent import Array
+
+
+def check_observations(agent: str, space: gym.Space[Any]) -> tuple[int, ...]:
+    """Returns the shape of an observation; raises a ValueError if the space is not a Box."""
+    if not isinstance(space, gym.spaces.Box):
+        raise ValueError(f"agent {agent} needs a Box as observation space. Received {space}")
+    if not space.shape:
+        raise ValueError(f"agent {agent} needs observations with an axis. Received {space}")
+    return space.shape
+
+
+def tensor_dtype(space: gym.Space[Any]) -> torch.dtype:
+    """Returns the dtype to keep values of a space in: bytes stay bytes, floats are 32 bit."""
+    if np.issubdtype(space.dtype, np.floating):
+        return torch.float32
+    if space.dtype == np.uint8:
+        return torch.uint8
+    return torch.int64 if isinstance(space, gym.spaces.Discrete) else torch.float32
+
+
+def tensor_shape(space: gym.Space[Any]) -> tuple[int, ...]:
+    """Returns the shape of one value of a space: () of a discrete one."""
+    assert space.shape is not None
+    return space.shape
+
+
+def to_tensor(array: Array, device: torch.device) -> Tensor:
+    """Moves observations to a tensor: bytes as they are, all else as 32-bit floats."""
+    tensor = torch.from_numpy(array)
+    if tensor.dtype != torch.uint8:
+        tensor = tensor.to(torch.float32)
+    return tensor.to(device)
