@@ -1,0 +1,208 @@
+"""From flags and YAML presets to a ``Config``.
+
+A preset is flattened to flags that stand before the user's own, so one parser gives help, types and
+validation, and the last flag wins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import tyro
+import yaml
+
+from configs.schema import Config
+from envs.registry import check_id
+from networks import ACTIVATIONS
+from plasticity import MITIGATIONS
+
+FOLDER = Path(__file__).parent
+DEFAULT = FOLDER / "default.yaml"
+
+
+def parse(args: Sequence[str]) -> Config:
+    """Reads the command line.
+
+    Args:
+        args: The flags; ``--config FILE`` (more than once, if wanted) puts a preset before them.
+
+    Returns:
+        The settings, with all names checked.
+
+    Raises:
+        ValueError: With one line that says what is wrong.
+        SystemExit: After ``--help``.
+    """
+    own, presets = _take_configs(list(args))
+    preset_flags = [flag for preset in presets for flag in _preset_flags(preset)]
+    flags = preset_flags + own
+    given = _names(flags)
+    known = dict(_settings(Config))
+    for name in given:
+        if name not in known and name != "help":
+            raise ValueError(_unknown("flag", f"--{name}", [f"--{k}" for k in known]))
+    config = _run_tyro(flags)
+    check_id(config.env)
+    for activation in sorted(config.activations()):
+        if activation not in ACTIVATIONS:
+            raise ValueError(_unknown("activation", activation, ACTIVATIONS))
+    for mitigation in config.mitigation:
+        if mitigation not in MITIGATIONS:
+            raise ValueError(_unknown("mitigation", mitigation, MITIGATIONS))
+        if config.mitigation.count(mitigation) > 1:
+            raise ValueError(f"mitigation {mitigation} is given twice")
+    _refuse_unused(own, config)
+    if preset_flags:
+        # What flags after a preset make useless is dropped; what is useless in itself is wrong.
+        _refuse_unused(preset_flags, _run_tyro(preset_flags), config)
+    return config
+
+
+def _refuse_unused(flags: Sequence[str], *configs: Config) -> None:
+    """Raises a ValueError for the first flag that none of the configs uses."""
+    for name in _names(flags):
+        key = name.replace("-", "_")
+        reasons = [
+            unused.get(key) or unused.get(key.split(".")[0])
+            for unused in (config.unused() for config in configs)
+        ]
+        if all(reasons):
+            raise ValueError(f"--{name} has no effect: {reasons[0]}")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML file of settings; raises a ValueError with one line if it is none."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the preset {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise ValueError(f"the preset {path} is not YAML: {problem}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"the preset {path} should hold `setting: value` lines")
+    return content
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Returns a ``setting: old -> new`` for each setting that is not the same in both."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    return [
+        f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, "absent") != after.get(key, "absent")
+    ]
+
+
+def _take_configs(args: list[str]) -> tuple[list[str], list[Path]]:
+    """Splits ``--config FILE`` off."""
+    rest, presets = [], []
+    tokens = iter(args)
+    for token in tokens:
+        name, _, value = token.partition("=")
+        if name != "--config":
+            rest.append(token)
+            continue
+        value = value if "=" in token else next(tokens, "")
+        if not value or value.startswith("--"):
+            raise ValueError("--config needs a file")
+        presets.append(Path(value))
+    return rest, presets
+
+
+def _preset_flags(path: Path) -> list[str]:
+    known = dict(_settings(Config))
+    flags = []
+    for key, value in _leaves(read_yaml(path)):
+        name = key.replace("_", "-")
+        if any(setting.startswith(f"{name}.") for setting in known):
+            if value is None:  # a section that is empty
+                continue
+            raise ValueError(f"{name} is a section of settings. Received {value} (in {path})")
+        if name not in known:
+            raise ValueError(f"{_unknown('setting', name, known)} (in {path})")
+        if isinstance(value, bool):
+            section, _, last = f"--{name}".rpartition(".")
+            flags.append(f"--{name}" if value else _negated(section, last))
+        elif isinstance(value, list):
+            if not known[name]:
+                raise ValueError(f"{name} takes one value. Received {value} (in {path})")
+            if name == "mitigation":
+                flags += [token for item in value for token in (f"--{name}", str(item))]
+            else:
+                flags += [f"--{name}", *map(str, value)]
+        else:
+            flags += [f"--{name}", str(value)]
+    return flags
+
+
+def _negated(section: str, last: str) -> str:
+    """``("--adalin", "gate")`` to ``--adalin.no-gate``, as tyro spells it."""
+    return f"{section}.no-{last}" if section else f"--no-{last.removeprefix('--')}"
+
+
+def _leaves(mapping: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
+
+
+def _settings(cls: type, prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """Yields each setting as flags spell it, ``dqn.learning-rate``, and whether it is a list."""
+    for f in fields(cls):
+        name = prefix + f.name.replace("_", "-")
+        nested = f.default_factory
+        if isinstance(nested, type) and is_dataclass(nested):
+            yield from _settings(nested, f"{name}.")
+        else:
+            yield name, isinstance(f.default, tuple)
+
+
+def _names(flags: Sequence[str]) -> list[str]:
+    return [_name(token) for token in flags if token.startswith("--")]
+
+
+def _name(token: str) -> str:
+    """``--dqn.no-double=x`` to ``dqn.double``: the setting that a flag is about."""
+    path = token.removeprefix("--").partition("=")[0].replace("_", "-").split(".")
+    return ".".join((*path[:-1], path[-1].removeprefix("no-")))
+
+
+def _run_tyro(flags: list[str]) -> Config:
+    """Runs the parser and turns its boxed message into one line."""
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(Config, args=flags, prog="train.py", description=_DESCRIPTION)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        # The message stands between the first two rules, help behind them. ASCII gets dashes.
+        lines = [line.strip("│| ") for line in errors.getvalue().splitlines()]
+        rules = [
+            i for i, line in enumerate(lines) if line.startswith(("╭", "╰", "───", "---", "+-"))
+        ]
+        begin, end = (*rules, len(lines), len(lines))[:2]
+        message = " ".join(lines[begin + 1 : end] or lines)
+        raise ValueError(re.sub(r"^Error parsing (Config: )?", "", message)) from None
+
+
+def _unknown(kind: str, name: str, known: Any) -> str:
+    near = get_close_matches(name, sorted(known), n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "--help lists all flags."
+    return f"there is no {kind} {name!r}. {hint}"
+
+
+_DESCRIPTION = """Train a continual reinforcement learning agent.
+
+Also: --config FILE (a YAML preset; flags after it win), --list-envs, --list-activations,
+--list-mitigations."""

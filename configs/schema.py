@@ -1,0 +1,112 @@
+"""The settings of a run: nested frozen dataclasses, filled from flags and YAML presets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import tyro
+
+from agents import AGENTS, DQNConfig, SACConfig
+from envs import BENCHMARKS
+from networks import AdaLinConfig
+from plasticity import ProbeConfig
+from plasticity.mitigations import L2InitConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one run."""
+
+    agent: Literal["dqn", "sac"] = "dqn"
+    """What learns."""
+    env: str = "obs-shift-cartpole-small"
+    """A benchmark of --list-envs, or the id of any Gymnasium environment."""
+    activation: str = "adalin-relu"
+    """Activation of the hidden layers, one of --list-activations."""
+    total_steps: int = 60_000
+    """Environment steps of each seed, rounded up to a multiple of num-envs."""
+    steps_per_task: int | None = None
+    """Environment steps of one task visit; None: as the benchmark is published."""
+    seed: int = 0
+    """The first seed; the others follow it."""
+    num_seeds: int = 1
+    """Seeds trained side by side."""
+    num_envs: int = 1
+    """Copies of the environment for each seed."""
+    run_dir: str | None = None
+    """Where the files of the run go; None: a new folder in runs/."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the networks are; auto: a GPU if there is one."""
+    threads: int = 1
+    """Threads of PyTorch; for small networks one is fastest."""
+    compile: bool = False
+    """Compile the loss of the Q-network or critic; that takes up to a minute first."""
+    checkpoint_every: int | None = None
+    """Environment steps between two saves of the agent; None: only at the end."""
+    log_every: int = 1_000
+    """Environment steps between two rows of training metrics."""
+    mitigation: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A remedy of --list-mitigations; may be given several times."""
+    dqn: DQNConfig = field(default_factory=DQNConfig)
+    sac: SACConfig = field(default_factory=SACConfig)
+    adalin: AdaLinConfig = field(default_factory=AdaLinConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    l2_init: L2InitConfig = field(default_factory=L2InitConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("total_steps", "num_seeds", "num_envs", "threads", "log_every"):
+            _at_least(1, name, getattr(self, name))
+        for name in ("steps_per_task", "checkpoint_every"):
+            if getattr(self, name) is not None:
+                _at_least(1, name, getattr(self, name))
+        _at_least(0, "seed", self.seed)
+        if self.threads > 1024:
+            raise ValueError(f"`threads` should be at most 1024. Received {self.threads}")
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the run."""
+        return range(self.seed, self.seed + self.num_seeds)
+
+    @property
+    def agent_config(self) -> DQNConfig | SACConfig:
+        """The settings of the chosen agent."""
+        settings: DQNConfig | SACConfig = getattr(self, self.agent)
+        return settings
+
+    def activations(self) -> set[str]:
+        """Returns the names of all activations that the networks use."""
+        if self.agent == "dqn":
+            return {self.activation}
+        own = (self.sac.actor_activation, self.sac.critic_activation)
+        return {name or self.activation for name in own}
+
+    def unused(self) -> dict[str, str]:
+        """Returns the sections and settings that this run does not use, each with the reason."""
+        reasons = {}
+        for agent in AGENTS:
+            if agent != self.agent:
+                reasons[agent] = f"agent {self.agent} does not use it"
+        if not any(name.startswith("adalin-") for name in self.activations()):
+            reasons["adalin"] = f"activation {self.activation} does not use it"
+        if "l2-init" not in self.mitigation:
+            reasons["l2_init"] = "it needs --mitigation l2-init"
+        if self.env not in BENCHMARKS:
+            reasons["steps_per_task"] = f"environment {self.env} does not change"
+        if self.agent == "sac":
+            if self.sac.actor_activation and self.sac.critic_activation:
+                reasons["activation"] = "actor and critic have activations of their own"
+            if not self.sac.learn_temperature:
+                reasons["sac.target_entropy"] = "the temperature is not learned"
+        return reasons
+
+    def used(self) -> dict[str, Any]:
+        """Returns the settings of the run as plain nested values; a preset that gives it again."""
+        skip = self.unused().keys() - {"activation"}
+        return {key: value for key, value in asdict(self).items() if key not in skip}
+
+
+def _at_least(least: int, name: str, value: int) -> None:
+    if value < least:
+        raise ValueError(f"`{name}` should be at least {least}. Received {value}")

@@ -1,0 +1,193 @@
+"""The loop: what is stored, when it learns, what is written, how it stops."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+import configs
+from training import NonFiniteError, Trainer, checkpoint
+
+SMALL = "--env obs-shift-cartpole --steps-per-task 100 --total-steps 300 --dqn.hidden 8 8 "
+FAST = "--dqn.batch-size 8 --dqn.learning-starts 20 --probe.every 50 --log-every 50 "
+
+
+def trainer(run_dir: Path, flags: str = "") -> Trainer:
+    config = configs.parse(f"{SMALL}{FAST}--run-dir {run_dir} {flags}".split())
+    return Trainer(config, Console(quiet=True))
+
+
+def rows(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+def test_no_stored_transition_spans_two_tasks(tmp_path: Path, num_envs: int) -> None:
+    """Offsets of this size show at once which task an observation is from."""
+    t = trainer(tmp_path / "r", f"--num-envs {num_envs} --num-seeds 2")
+    t.run()
+    count = t.replay.steps
+    assert count == 300 // num_envs
+    for s, seed in enumerate((0, 1)):
+        offsets = np.random.default_rng((seed, 0)).normal(0, 2, (2, 4))
+        offsets = np.concatenate((np.zeros((1, 4)), offsets))
+        for step in range(count):
+            task = step * num_envs // 100
+            for name in ("obs", "next_obs"):
+                seen = t.replay.store[name][step, s * num_envs] - torch.tensor(offsets[task])
+                assert abs(seen[2]) < 0.45, (step, name)  # CartPole ends at 0.21 rad
+    switches = [100 // num_envs - 1, 200 // num_envs - 1]
+    assert t.replay.store["ended"][switches].all()
+    terminated = t.replay.store["terminated"]
+    assert not terminated[switches].all()
+
+
+def test_updates_follow_the_replay_ratio(tmp_path: Path) -> None:
+    for ratio, expected in ((0.25, 70), (1.0, 280), (2.5, 700)):
+        t = trainer(tmp_path / str(ratio), f"--dqn.replay-ratio {ratio}")
+        t.run()
+        assert t.agent.state_dict()["updates"] == expected  # of the 280 steps after the first 20
+
+
+def test_files_of_a_run(tmp_path: Path) -> None:
+    t = trainer(tmp_path / "r", "--num-seeds 2 --seed 5 --checkpoint-every 150")
+    t.run()
+    written = rows(tmp_path / "r")
+    assert list(written[0]) == ["step", "seed", "task", "visit", "name", "value"]
+    assert {row["seed"] for row in written} == {"5", "6"}
+    names = {row["name"] for row in written}
+    assert names >= {
+        "return/episode",
+        "plasticity/q/dormant_fraction@0.1",
+        "plasticity/q/dormant_fraction@0/layer_1",
+        "plasticity/q/effective_rank",
+        "plasticity/q/grad_norm",
+        "adalin/q/layer_2/alpha_mean",
+        "train/loss/q",
+    }
+    assert {row["task"] for row in written if row["name"] == "return/episode"} == {"0", "1", "2"}
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    assert summary["finished"]
+    assert [(v["task"], v["start"], v["end"]) for v in summary["visits"]] == [
+        (0, 0, 100),
+        (1, 100, 200),
+        (2, 200, 300),
+    ]
+    again = configs.parse(["--config", str(tmp_path / "r" / "config.yaml")])
+    assert again.used() == {**t.config.used(), "run_dir": None}
+
+
+def test_equal_seeds_give_equal_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        trainer(tmp_path / name, "--num-seeds 2").run()
+    first, second = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("a", "b"))
+    assert first == second
+
+
+def test_the_probe_does_not_change_learning(tmp_path: Path) -> None:
+    a, b = trainer(tmp_path / "a"), trainer(tmp_path / "b", "--probe.every 7 --probe.batch-size 99")
+    a.run()
+    b.run()
+    learned: list[Any] = [list(t.agent.learners()["q"].network.parameters()) for t in (a, b)]
+    assert all(torch.equal(x, y) for x, y in zip(*learned, strict=True))
+
+
+def test_seed_three_alone_begins_as_among_five(tmp_path: Path) -> None:
+    trainer(tmp_path / "five", "--num-seeds 5 --total-steps 100").run()
+    trainer(tmp_path / "one", "--seed 3 --total-steps 100").run()
+    episodes = [
+        [(r["step"], r["value"]) for r in rows(tmp_path / name) if r["seed"] == "3"][:6]
+        for name in ("five", "one")
+    ]
+    assert episodes[0] == episodes[1]
+
+
+def test_checkpoint_restores_the_agent(tmp_path: Path) -> None:
+    t = trainer(tmp_path / "r")
+    t.run()
+    state = checkpoint.load(tmp_path / "r" / "checkpoint")
+    assert state["step"] == 300
+    fresh = trainer(tmp_path / "fresh", "--seed 9")
+    fresh.agent.load_state_dict(state["agent"])
+    batch = t.replay.sample(8)
+    for a, b in zip(
+        t.agent.update(batch).values(), fresh.agent.update(batch).values(), strict=True
+    ):
+        assert torch.equal(a, b)
+
+
+def test_checkpoint_before_the_first_update_can_be_loaded(tmp_path: Path) -> None:
+    trainer(tmp_path / "r", "--dqn.learning-starts 1000").run()
+    state = checkpoint.load(tmp_path / "r" / "checkpoint")
+    trainer(tmp_path / "fresh").agent.load_state_dict(state["agent"])
+    assert state["agent"]["updates"] == 0
+
+
+def test_an_interrupt_ends_after_the_step_with_all_files(tmp_path: Path) -> None:
+    t = trainer(tmp_path / "r")
+    update = t.agent.update
+
+    def interrupt(batch: Any) -> Any:
+        import signal
+
+        if t.step == 120:
+            signal.raise_signal(signal.SIGINT)
+        return update(batch)
+
+    t.agent.update = interrupt  # type: ignore[method-assign]  # a user's Ctrl-C
+    t.run()
+    assert t.interrupted
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    assert (summary["finished"], summary["steps"]) == (False, 120)
+    assert checkpoint.load(tmp_path / "r" / "checkpoint")["step"] == 120
+
+
+@pytest.mark.parametrize(("where", "what"), [("loss", "a loss"), ("weight", "a parameter")])
+def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path, where: str, what: str) -> None:
+    t = trainer(tmp_path / "r", "--num-seeds 2 --seed 4")
+    update = t.agent.update
+
+    def poison(batch: Any) -> Any:
+        metrics = update(batch)
+        if where == "loss":
+            metrics["loss/q"][1] = float("nan")
+        elif t.step == 50:  # no loss has felt it yet
+            network: Any = t.agent.learners()["q"].network
+            with torch.no_grad():
+                network.head.weight[1, 0, 0] = float("inf")
+        return metrics
+
+    t.agent.update = poison  # type: ignore[method-assign]  # a diverging agent
+    with pytest.raises(NonFiniteError, match=f"{what} of network q, seed 5, is .* at step 50"):
+        t.run()
+    assert checkpoint.load(tmp_path / "r" / "checkpoint")["step"] == 50
+    assert json.loads((tmp_path / "r" / "summary.json").read_text())["finished"] is False
+
+
+def test_a_run_is_never_written_over(tmp_path: Path) -> None:
+    trainer(tmp_path / "r")
+    with pytest.raises(ValueError, match=r"another configuration \(dqn.gamma: 0.99 -> 0.5; seed: "):
+        trainer(tmp_path / "r", "--dqn.gamma 0.5 --seed 3")
+    with pytest.raises(ValueError, match="already holds this run"):
+        trainer(tmp_path / "r")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"the run directory .* cannot be written"):
+        trainer(tmp_path / "file" / "r")
+
+
+def test_networks_without_hidden_layers_run(tmp_path: Path) -> None:
+    trainer(tmp_path / "r", "--dqn.hidden").run()
+    assert not any("dormant" in row["name"] for row in rows(tmp_path / "r"))
+
+
+def test_an_absent_device_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device cuda is not available"):
+        trainer(tmp_path / "r", "--device cuda")
+    assert not (tmp_path / "r").exists()

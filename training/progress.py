@@ -1,0 +1,73 @@
+"""How a run shows that it lives: a bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+PLAIN_EVERY = 10.0
+"""Seconds between two plain lines."""
+
+
+class ProgressLine:
+    """Shows step, task, return, dormant neurons, speed and time left.
+
+    Args:
+        console: Where to write.
+        total: Environment steps of each seed.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.total = total
+        self._started = self._printed = time.monotonic()
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            columns = (
+                TextColumn("{task.completed}/{task.total} steps"),
+                BarColumn(),
+                TextColumn("{task.description}"),
+                TimeRemainingColumn(),
+                TextColumn("left"),
+            )
+            self._bar = Progress(*columns, console=console)
+            self._id = self._bar.add_task("", total=total)
+            self._bar.start()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._started
+
+    def show(self, step: int, task: int, ret: float, dormant: float) -> None:
+        """Shows where the run is.
+
+        Args:
+            step: Environment steps of each seed so far.
+            task: Index of the task.
+            ret: Mean return of the last episodes; NaN before the first.
+            dormant: Share of dormant neurons; NaN before the first probe.
+        """
+        speed = step / max(self.seconds, 1e-9)
+        parts = [f"task {task}"]
+        if not math.isnan(ret):
+            parts.append(f"return {ret:.1f}")
+        if not math.isnan(dormant):
+            parts.append(f"dormant {dormant:.1%}")
+        text = ", ".join([*parts, f"{speed:.0f} steps/s"])
+        if self._bar is not None:
+            self._bar.update(self._id, completed=step, description=text)
+        elif time.monotonic() - self._printed >= PLAIN_EVERY or step >= self.total:
+            self._printed = time.monotonic()
+            left = (self.total - step) / max(speed, 1e-9)
+            self.console.print(
+                f"step {step}/{self.total}, {text}, {left:.0f} s left", highlight=False
+            )
+
+    def stop(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.stop()

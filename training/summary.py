@@ -1,0 +1,141 @@
+"""What a run came to: returns and dormant neurons of each task visit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from scipy.special import stdtrit
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 95% confidence interval (Student's t) of one value per seed.
+
+    Args:
+        values: At least one value; NaN (a seed without data) is left out.
+
+    Returns:
+        Mean, lower and upper bound; all NaN without data, both bounds NaN with a single value.
+    """
+    data = np.asarray(values, float)
+    data = data[~np.isnan(data)]
+    if not len(data):
+        return math.nan, math.nan, math.nan
+    mean = float(data.mean())
+    if len(data) == 1:
+        return mean, math.nan, math.nan
+    half = float(stdtrit(len(data) - 1, 0.975) * data.std(ddof=1) / math.sqrt(len(data)))
+    return mean, mean - half, mean + half
+
+
+@dataclass
+class Visit:
+    """One visit of one task, all seeds.
+
+    Attributes:
+        task: Index of the task.
+        visit: How often it was shown before.
+        start: Lifetime step at which it began.
+        end: Last lifetime step so far.
+        episodes: Of each seed, (last step, return, length) of each complete episode.
+        dormant: Of each seed, the pooled dormant fraction (tau = 0.1, mean of the networks) at the
+            last probe of the visit.
+    """
+
+    task: int
+    visit: int
+    start: int
+    end: int
+    episodes: list[list[tuple[int, float, int]]]
+    dormant: list[float]
+
+    def final_return(self, seed: int) -> float:
+        """Mean return of the episodes that ended in the last 10% of the visit, else of the last."""
+        since = self.end - 0.1 * (self.end - self.start)
+        last = [ret for step, ret, _ in self.episodes[seed] if step > since]
+        if not last:
+            last = [ret for _, ret, _ in self.episodes[seed][-1:]]
+        return float(np.mean(last)) if last else math.nan
+
+    def area(self, seed: int) -> float:
+        """Area under the return curve per step: the mean over steps of their episode's return."""
+        steps = sum(length for _, _, length in self.episodes[seed])
+        area = sum(ret * length for _, ret, length in self.episodes[seed])
+        return area / steps if steps else math.nan
+
+
+@dataclass
+class Summary:
+    """Collects the visits of a run."""
+
+    seeds: Sequence[int]
+    visits: list[Visit] = field(default_factory=list)
+
+    def begin(self, task: int, visit: int, start: int) -> None:
+        """Opens a visit."""
+        num_seeds = len(self.seeds)
+        episodes: list[list[tuple[int, float, int]]] = [[] for _ in range(num_seeds)]
+        self.visits.append(Visit(task, visit, start, start, episodes, [math.nan] * num_seeds))
+
+    @property
+    def now(self) -> Visit:
+        """The visit that is running."""
+        return self.visits[-1]
+
+    def as_dict(self) -> list[dict[str, Any]]:
+        """Returns one entry for each visit, as ``summary.json`` holds it; NaN becomes null."""
+        rows = []
+        for v in self.visits:
+            measures = {
+                "return": [v.final_return(s) for s in range(len(self.seeds))],
+                "area_under_curve": [v.area(s) for s in range(len(self.seeds))],
+                "dormant_fraction@0.1": v.dormant,
+            }
+            row: dict[str, Any] = {
+                "task": v.task,
+                "visit": v.visit,
+                "start": v.start,
+                "end": v.end,
+                "episodes": [len(episodes) for episodes in v.episodes],
+            }
+            for name, per_seed in measures.items():
+                mean, low, high = interval(per_seed)
+                row[name] = {
+                    "mean": _number(mean),
+                    "ci95": [_number(low), _number(high)],
+                    "per_seed": [_number(x) for x in per_seed],
+                }
+            rows.append(row)
+        return rows
+
+    def table(self) -> Table:
+        """Returns the table that is shown at the end of a run."""
+        table = Table(title=f"{len(self.seeds)} seeds, mean (95% interval)", title_justify="left")
+        for title in ("task", "visit", "steps", "return", "area under curve", "dormant at end"):
+            table.add_column(title, justify="right")
+        for row in self.as_dict():
+            table.add_row(
+                str(row["task"]),
+                str(row["visit"]),
+                f"{row['start']}-{row['end']}",
+                _cell(row["return"], "{:.1f}"),
+                _cell(row["area_under_curve"], "{:.1f}"),
+                _cell(row["dormant_fraction@0.1"], "{:.1%}"),
+            )
+        return table
+
+
+def _number(x: float) -> float | None:
+    return None if math.isnan(x) else x
+
+
+def _cell(measure: dict[str, Any], form: str) -> str:
+    if measure["mean"] is None:
+        return "-"
+    text = form.format(measure["mean"])
+    low, high = measure["ci95"]
+    return text if low is None else f"{text} ({form.format(low)} to {form.format(high)})"
