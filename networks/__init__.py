@@ -1,19 +1,24 @@
 """What agents are made of: AdaLin and other activations, layers, torsos, heads."""
 
 from networks.activations import ACTIVATIONS, AdaLinConfig, make_activation
-from networks.adalin import AdaLin
+from networks.adalin import AdaLin, share_alpha
+from networks.bases import BASES, Base, make_base
 from networks.heads import GaussianActor, QNetwork, TwinCritic
 from networks.initialization import initialize
 from networks.torsos import Architecture
 
 __all__ = [
     "ACTIVATIONS",
+    "BASES",
     "AdaLin",
     "AdaLinConfig",
     "Architecture",
+    "Base",
     "GaussianActor",
     "QNetwork",
     "TwinCritic",
     "initialize",
     "make_activation",
+    "make_base",
+    "share_alpha",
 ]

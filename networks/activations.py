@@ -10,14 +10,15 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from networks.adalin import BASES, AdaLin
+from networks.adalin import AdaLin
+from networks.bases import BASES
 
 
 class Elementwise(nn.Module):
     """A plain activation: a base function without parameters.
 
     Args:
-        base: Name of the function, a key of ``networks.adalin.BASES``.
+        base: Name of the function, a key of ``networks.bases.BASES``.
         dim: The axis of the units, negative; the probe reads it.
     """
 
@@ -44,8 +45,8 @@ class AdaLinConfig:
 
     init: Literal["zeros", "uniform"] | float = "zeros"
     """First value of alpha: zeros (starts at the base activation), uniform (U[0, 1)), a number."""
-    granularity: Literal["neuron", "layer"] = "neuron"
-    """One alpha for each unit, or one for each layer."""
+    granularity: Literal["neuron", "layer", "network"] = "neuron"
+    """One alpha for each unit, for each layer, or for each network."""
     gate: bool = True
     """Gate the linear path by cos(pi/2 |phi'|/L); without, f(x) = phi(x) + alpha x."""
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.activations import Activation, AdaLinConfig, make_activation
+from networks.adalin import share_alpha
 from networks.layers import Conv2d, Linear
 
 
@@ -95,6 +96,7 @@ class Torso(nn.Module):
             before = width
         self.dense = nn.Sequential(dense)
         self.num_features = before
+        share_alpha(self)
 
     def forward(self, observations: Tensor, extra: Tensor | None = None) -> Tensor:
         """Maps ``(*lead, B, *observation_shape)`` and ``(*lead, B, E)`` to ``(*lead, B, F)``."""

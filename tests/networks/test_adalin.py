@@ -1,71 +1,203 @@
 """AdaLin against formulas that are written out by hand, in float64."""
 
+import copy
 import math
+import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from networks import ACTIVATIONS, AdaLin, AdaLinConfig, make_activation
-from networks.adalin import BASES
+from networks import ACTIVATIONS, AdaLin, AdaLinConfig, make_activation, make_base
+from networks import fused as fused_module
+from networks.adalin import linearity_gate, share_alpha
+from networks.bases import BASES
 
 X = torch.linspace(-4, 4, 7 * 5, dtype=torch.float64).reshape(7, 5) + 0.01
 ALPHA = torch.tensor([-0.5, 0.0, 0.25, 1.0, 2.0], dtype=torch.float64)
+UPSTREAM = torch.linspace(-1, 2, 7 * 5, dtype=torch.float64).flip(0).reshape(7, 5)
 
 
-def by_hand(base: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """phi, phi' and g of the three bases of the paper, each written out."""
-    if base == "relu":
-        return X * (X > 0), (X > 0).double(), (X <= 0).double()
-    if base == "tanh":
-        y = torch.tanh(X)
-        return y, 1 - y**2, torch.sin(math.pi / 2 * y**2)
-    cdf = 0.5 * (1 + torch.erf(X / math.sqrt(2)))
-    slope = cdf + X * torch.exp(-(X**2) / 2) / math.sqrt(2 * math.pi)
-    return X * cdf, slope, torch.cos(math.pi / 2 * slope.abs() / 1.1289041451851547)
+def sigma(x: Tensor) -> Tensor:
+    return 1 / (1 + torch.exp(-x))
+
+
+def step(x: Tensor) -> Tensor:
+    return torch.where(x > 0, torch.ones_like(x), 0.01)
+
+
+def normal(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Density and distribution function."""
+    density = torch.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+    return density, 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+
+
+def gelu_tanh(x: Tensor) -> tuple[Tensor, Tensor]:
+    c = math.sqrt(2 / math.pi)
+    t = torch.tanh(c * (x + 0.044715 * x**3))
+    return 0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * c * (1 + 0.134145 * x**2)
+
+
+def mish(x: Tensor) -> tuple[Tensor, Tensor]:
+    t = torch.tanh(torch.log1p(torch.exp(x)))
+    return x * t, t + x * (1 - t**2) * sigma(x)
+
+
+# phi, phi' and L of each base
+BY_HAND: dict[str, tuple[Callable[[Tensor], tuple[Tensor, Tensor]], float]] = {
+    "relu": (lambda x: (x * (x > 0), (x > 0).double()), 1.0),
+    "leaky-relu": (lambda x: (x * step(x), step(x)), 1.0),
+    "elu": (lambda x: (torch.where(x > 0, x, torch.exp(x) - 1), torch.exp(x.clamp(max=0))), 1.0),
+    "tanh": (lambda x: (torch.tanh(x), 1 / torch.cosh(x) ** 2), 1.0),
+    "sigmoid": (lambda x: (sigma(x), sigma(x) * (1 - sigma(x))), 0.25),
+    "softplus": (lambda x: (torch.log1p(torch.exp(x)), sigma(x)), 1.0),
+    "gelu": (
+        lambda x: (x * normal(x)[1], normal(x)[1] + x * normal(x)[0]),
+        1.1289041451851547,
+    ),
+    "gelu-tanh": (gelu_tanh, 1.128993068658772),
+    "silu": (lambda x: (x * sigma(x), sigma(x) * (1 + x * (1 - sigma(x)))), 1.0998393201288669),
+    "mish": (mish, 1.0884981612517279),
+}
+
+
+def by_hand(x: Tensor, base: str, gated: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """phi, phi' and the gate, which is 1 everywhere without gating."""
+    function, lipschitz = BY_HAND[base]
+    phi, slope = function(x)
+    gate = torch.cos(math.pi / 2 * slope.abs() / lipschitz) if gated else torch.ones_like(x)
+    return phi, slope, gate
 
 
 def adalin(base: str, **options: object) -> AdaLin:
     layer = AdaLin(5, base, **options).double()  # type: ignore[arg-type]  # forwarded options
     with torch.no_grad():
-        layer.alpha.copy_(ALPHA[: layer.alpha.numel()])
+        layer.alpha.copy_(ALPHA[-layer.alpha.numel() :])
     return layer
 
 
-@pytest.mark.parametrize("base", ["relu", "tanh", "gelu"])
-def test_value_and_both_gradients_are_those_of_the_definition(base: str) -> None:
-    phi, slope, gate = by_hand(base)
-    layer, x = adalin(base), X.clone().requires_grad_()
-    upstream = torch.randn(7, 5, dtype=torch.float64)
+def test_there_is_a_formula_by_hand_for_every_base() -> None:
+    assert BY_HAND.keys() == BASES.keys()
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("granularity", ["neuron", "layer", "network"])
+@pytest.mark.parametrize("base", BASES)
+def test_value_and_both_gradients_are_those_of_the_definition(
+    base: str, granularity: str, gated: bool
+) -> None:
+    phi, slope, gate = by_hand(X, base, gated)
+    layer, x = adalin(base, granularity=granularity, gate=gated), X.clone().requires_grad_()
+    alpha = layer.alpha.detach()
     out = layer(x)
-    out.backward(upstream)
-    torch.testing.assert_close(out, phi + ALPHA * X * gate, rtol=1e-12, atol=1e-12)
+    out.backward(UPSTREAM)
+    torch.testing.assert_close(out, phi + alpha * X * gate, rtol=1e-12, atol=1e-12)
     assert x.grad is not None
     assert layer.alpha.grad is not None
-    torch.testing.assert_close(x.grad, upstream * (slope + ALPHA * gate), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(layer.alpha.grad, (upstream * X * gate).sum(0))
+    torch.testing.assert_close(x.grad, UPSTREAM * (slope + alpha * gate), rtol=1e-12, atol=1e-12)
+    of_units = (UPSTREAM * X * gate).sum(0)
+    expected = of_units if granularity == "neuron" else of_units.sum().reshape(1)
+    torch.testing.assert_close(layer.alpha.grad, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("base", ["relu", "tanh", "gelu"])
-def test_ungated_form_adds_alpha_x_and_passes_gradcheck(base: str) -> None:
-    phi, _, _ = by_hand(base)
-    layer = adalin(base, gate=False)
-    torch.testing.assert_close(layer(X), phi + ALPHA * X, rtol=1e-12, atol=1e-12)
-    assert torch.autograd.gradcheck(layer, X.clone().requires_grad_())
+SHAPES = {  # shape of x, axis of the units, leading axes
+    "dense": ((257, 5), -1, ()),
+    "vector": ((5,), -1, ()),
+    "seeds": ((2, 40, 5), -1, (2,)),
+    "image": ((3, 5, 4, 7), -3, ()),
+    "long image": ((2, 5, 40, 40), -3, ()),
+    "images of seeds": ((2, 3, 5, 4, 4), -3, (2,)),
+    "twins of seeds": ((3, 2, 6, 5), -1, (3, 2)),
+    "empty": ((0, 5), -1, ()),
+}
 
 
-def test_one_alpha_for_the_layer_sums_its_gradient_over_the_units() -> None:
-    _, _, gate = by_hand("tanh")
-    layer = adalin("tanh", granularity="layer")
-    layer(X).sum().backward()
-    assert layer.alpha.shape == (1,)
+@pytest.mark.parametrize("in_c", [True, False])
+@pytest.mark.parametrize("granularity", ["neuron", "layer"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("base", BASES)
+def test_float32_is_the_definition_rounded(
+    base: str, shape: str, granularity: str, in_c: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_c:
+        monkeypatch.setattr(fused_module, "BUILT", False)
+    elif not fused_module.BUILT:
+        pytest.skip("the loops in C were not built")
+    size, dim, lead = SHAPES[shape]
+    generator = torch.Generator().manual_seed(0)
+    layer = AdaLin(5, base, granularity=granularity, dim=dim, lead=lead)
+    with torch.no_grad():
+        layer.alpha.uniform_(-1, 2, generator=generator)
+    x = (3 * torch.randn(size, generator=generator)).requires_grad_()
+    upstream = torch.randn(size, generator=generator)
+    out = layer(x)
+    out.backward(upstream)
+    assert x.grad is not None
     assert layer.alpha.grad is not None
-    torch.testing.assert_close(layer.alpha.grad, (X * gate).sum().reshape(1))
+
+    wide = x.detach().double()
+    phi, slope, gate = by_hand(wide, base, gated=True)
+    between = (1,) * (wide.dim() - len(lead) + dim)
+    alpha = layer.alpha.detach().double().view(*lead, *between, -1, *(1,) * (-1 - dim))
+    parts = upstream * wide * gate  # of the gradient of alpha
+    torch.testing.assert_close(out.double(), phi + alpha * wide * gate, rtol=2e-6, atol=2e-6)
+    torch.testing.assert_close(
+        x.grad.double(), upstream * (slope + alpha * gate), rtol=5e-6, atol=5e-6
+    )
+    torch.testing.assert_close(
+        layer.alpha.grad.double(),
+        parts.sum_to_size(alpha.shape).view_as(layer.alpha),
+        rtol=1e-5,
+        atol=1e-5 * (1 + len(size) * math.sqrt(parts.numel())) / 10,
+    )
 
 
-def test_relu_is_prelu_bit_for_bit() -> None:
+def test_the_loops_in_c_were_built() -> None:
+    # They are optional for users; this project's own gate has a compiler.
+    assert fused_module.BUILT
+
+
+@pytest.mark.parametrize("base", ["relu", "tanh", "gelu", "silu"])
+def test_transposed_inputs_and_gradients_are_no_trap(base: str) -> None:
+    layer = AdaLin(5, base, init=0.7)
+    x, upstream = torch.randn(5, 9).T, torch.randn(5, 9).T  # (9, 5), not contiguous
+    results = []
+    for i, u in (
+        (x, upstream),
+        (x.contiguous(), upstream),
+        (x.contiguous(), upstream.contiguous()),
+    ):
+        leaf = i.detach().requires_grad_()
+        out = layer(leaf)
+        results.append((out, *torch.autograd.grad(out, (leaf, layer.alpha), u)))
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0])
+
+
+@pytest.mark.parametrize("in_c", [True, False])
+@pytest.mark.parametrize("base", BASES)
+def test_zero_alpha_is_the_base_bit_for_bit_and_still_gets_a_gradient(
+    base: str, in_c: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_c:
+        monkeypatch.setattr(fused_module, "BUILT", False)
+    layer, x = AdaLin(5, base), torch.randn(64, 5) * 3
+    assert torch.equal(layer(x), BASES[base].function(x))
+    with torch.no_grad():
+        assert torch.equal(layer(x), BASES[base].function(x))
+    layer(x).sum().backward()
+    assert layer.alpha.grad is not None
+    assert layer.alpha.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("in_c", [True, False])
+def test_relu_is_prelu_bit_for_bit(in_c: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not in_c:
+        monkeypatch.setattr(fused_module, "BUILT", False)
     x, upstream = torch.randn(9, 5), torch.randn(9, 5)
     layer, weight = AdaLin(5, init=0.3), torch.full((5,), 0.3, requires_grad=True)
     mine, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -80,30 +212,116 @@ def test_relu_is_prelu_bit_for_bit() -> None:
     torch.testing.assert_close(layer.alpha.grad, weight.grad)
 
 
+# gradcheck perturbs x, and so the gate: it fits the ungated form, and alpha of the gated one
 @pytest.mark.parametrize("base", BASES)
-def test_zero_alpha_is_the_base_and_still_gets_a_gradient(base: str) -> None:
-    layer, x = AdaLin(5, base), torch.randn(64, 5) * 3
-    assert torch.equal(layer(x), BASES[base].function(x))
-    layer(x).sum().backward()
-    assert layer.alpha.grad is not None
-    assert layer.alpha.grad.abs().sum() > 0
+def test_gradcheck_of_what_has_no_stopped_gradient(base: str) -> None:
+    ungated, gated = adalin(base, gate=False), adalin(base)
+    assert torch.autograd.gradcheck(ungated, X.clone().requires_grad_())
+
+    def of_alpha(alpha: Tensor) -> Tensor:
+        out: Tensor = torch.func.functional_call(gated, {"alpha": alpha}, (X,))
+        return out
+
+    assert torch.autograd.gradcheck(of_alpha, ALPHA.clone().requires_grad_())
+
+
+def test_second_derivatives_take_the_gate_as_a_constant() -> None:
+    layer, x = adalin("tanh"), X.clone().requires_grad_()
+    (first,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+    second, mixed = torch.autograd.grad(first.sum(), (x, layer.alpha))
+    y = torch.tanh(X)
+    torch.testing.assert_close(second, -2 * y * (1 - y**2))
+    torch.testing.assert_close(mixed, by_hand(X, "tanh", gated=True)[2].sum(0))
+
+
+def test_frozen_alpha_or_input_gets_no_gradient() -> None:
+    layer, x = AdaLin(5, "tanh", init=0.5), torch.randn(8, 5)
+    (only_alpha,) = torch.autograd.grad(layer(x).sum(), layer.alpha)
+    layer.alpha.requires_grad_(False)
+    (only_x,) = torch.autograd.grad(layer(leaf := x.clone().requires_grad_()).sum(), leaf)
+    assert not layer(x).requires_grad
+    _, slope, gate = by_hand(x.double(), "tanh", gated=True)
+    torch.testing.assert_close(
+        only_alpha.double(), (x.double() * gate).sum(0), rtol=1e-5, atol=1e-5
+    )
+    torch.testing.assert_close(only_x.double(), slope + 0.5 * gate, rtol=1e-5, atol=1e-5)
+
+
+# ---- the bases
 
 
 @pytest.mark.parametrize("base", BASES)
 def test_derivative_is_autograds_and_lipschitz_its_largest_value(base: str) -> None:
     x = torch.linspace(-30, 30, 600_001, dtype=torch.float64).requires_grad_()
     b = BASES[base]
-    (slope,) = torch.autograd.grad(b.function(x).sum(), x)
+    y = b.function(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
     torch.testing.assert_close(b.derivative(x.detach()), slope, rtol=1e-8, atol=1e-12)
+    if b.from_output is not None:
+        torch.testing.assert_close(b.from_output(y.detach()), slope, rtol=1e-8, atol=1e-12)
     assert abs(slope.abs().max().item() - b.lipschitz) < 1e-6
 
 
 @given(st.sampled_from(list(BASES)), st.floats(-1e3, 1e3))
 def test_gate_lies_between_zero_and_one(base: str, x: float) -> None:
-    from networks.adalin import linearity_gate
-
     g = linearity_gate(torch.tensor([x], dtype=torch.float64), BASES[base])
     assert -1e-9 <= g.item() <= 1
+
+
+def snake(x: Tensor) -> Tensor:
+    return x + torch.sin(x) ** 2
+
+
+@pytest.mark.parametrize(
+    ("function", "lipschitz"),
+    [(torch.sin, 1.0), (snake, 2.0), (torch.atan, 1.0), (F.tanhshrink, 1.0), (F.hardswish, 1.5)],
+)
+def test_a_users_function_gets_its_derivative_and_lipschitz_constant(
+    function: Callable[[Tensor], Tensor], lipschitz: float
+) -> None:
+    base = make_base(function)
+    assert abs(base.lipschitz - lipschitz) < 1e-6
+    layer, x = AdaLin(5, function, init=0.3).double(), X.clone().requires_grad_()
+    (mine,) = torch.autograd.grad(layer(x).sum(), x)
+    (slope,) = torch.autograd.grad(function(x).sum(), x)
+    gate = torch.cos(math.pi / 2 * slope.abs() / lipschitz)
+    torch.testing.assert_close(mine, slope + 0.3 * gate)
+    torch.testing.assert_close(layer(X), function(X) + 0.3 * X * gate)
+    assert torch.equal(AdaLin(5, base)(X.float()), function(X.float()))
+
+
+def test_the_lipschitz_constant_may_be_given_or_belong_to_a_range() -> None:
+    assert make_base(torch.square, interval=(-3, 2)).lipschitz == pytest.approx(6, abs=1e-9)
+    assert make_base(torch.exp, lipschitz=7.5, name="exp").lipschitz == 7.5
+    assert AdaLin(3, lambda x: 2 * x).base.lipschitz == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (
+            torch.square,
+            {},
+            "'square' should have a finite Lipschitz constant: its slope reaches 20",
+        ),
+        (torch.exp, {}, "finite Lipschitz constant"),
+        (lambda x: x.abs().sqrt(), {}, "should be finite and above 0. Received inf"),
+        (torch.log, {}, "should be finite and above 0. Received inf"),
+        (torch.sign, {}, "should be finite and above 0. Received 0"),
+        (lambda x: torch.softmax(x, -1), {}, "should be an elementwise function"),
+        (lambda x: x.sum(-1), {}, "should be an elementwise function"),
+        (torch.sin, {"interval": (3, 1)}, "`interval` should be two rising finite numbers"),
+        (torch.sin, {"lipschitz": -1.0}, "should be finite and above 0. Received -1"),
+    ],
+)
+def test_functions_that_can_not_be_a_base_say_why(
+    function: Callable[[Tensor], Tensor], options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_base(function, **options)  # type: ignore[arg-type]  # wrong on purpose
+
+
+# ---- options
 
 
 def test_alpha_stands_beside_the_channels_of_images_and_of_each_seed() -> None:
@@ -114,11 +332,160 @@ def test_alpha_stands_beside_the_channels_of_images_and_of_each_seed() -> None:
     assert torch.equal(out, -layer.alpha[:, None, :, None, None].expand(2, 4, 3, 2, 2))
 
 
-def test_uniform_init_is_in_the_unit_interval_and_differs_between_units() -> None:
-    alpha = AdaLin(1000, init="uniform").alpha
-    assert alpha.min() >= 0
-    assert alpha.max() < 1
-    assert alpha.std() > 0.2
+def test_initial_alpha() -> None:
+    assert AdaLin(3).alpha.tolist() == [0, 0, 0]
+    assert AdaLin(3, init=-2).alpha.tolist() == [-2, -2, -2]
+    uniform = AdaLin(1000, init="uniform").alpha
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+    assert uniform.std() > 0.2
+    values = torch.tensor([1.0, 2.0, 3.0])
+    layer = AdaLin(3, init=values)
+    values.zero_()
+    with torch.no_grad():
+        layer.alpha.zero_()
+    layer.reset_parameters()
+    assert layer.alpha.tolist() == [1, 2, 3]
+    assert "init='tensor(3,)'" in repr(layer)
+
+
+def test_one_alpha_for_a_network() -> None:
+    network = nn.Sequential(
+        nn.Linear(2, 4),
+        AdaLin(4, granularity="network"),
+        nn.Linear(4, 3),
+        AdaLin(3, "tanh", granularity="network", init=0.5),
+        AdaLin(3),
+    )
+    share_alpha(network)
+    assert network[1].alpha is network[3].alpha
+    twin = copy.deepcopy(network)
+    assert twin[1].alpha is twin[3].alpha
+    assert twin[1].alpha is not network[1].alpha
+    assert sum(p.numel() for p in network.parameters()) == 12 + 15 + 1 + 3
+    network(torch.randn(5, 2)).sum().backward()
+    with pytest.raises(ValueError, match="the same leading axes"):
+        share_alpha(nn.ModuleList([network[1], AdaLin(3, granularity="network", lead=(2,))]))
+
+
+def test_repr_names_every_option() -> None:
+    layer = AdaLin(4, "silu", granularity="layer", gate=False, init=0.5, dim=-3, lead=(2,))
+    assert repr(layer) == (
+        "AdaLin(4, base='silu', granularity='layer', gate=False, init=0.5, dim=-3, lead=(2,))"
+    )
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_copies_and_saved_states_compute_the_same(base: str) -> None:
+    layer = AdaLin(5, base, init="uniform")
+    fresh = AdaLin(5, base)
+    fresh.load_state_dict(layer.state_dict())
+    x = torch.randn(4, 5)
+    for other in (copy.deepcopy(layer), fresh, pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(other(x), layer(x))
+        assert other.alpha is not layer.alpha
+    assert list(layer.state_dict()) == ["alpha"]
+
+
+def test_a_state_of_another_width_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="size mismatch for alpha"):
+        AdaLin(5).load_state_dict(AdaLin(4).state_dict())
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_half_precision_is_the_definition_rounded(base: str) -> None:
+    layer = AdaLin(5, base, init=0.5)
+    x = torch.randn(64, 5).bfloat16()
+    expected = layer(x.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = layer(x)
+    whole = copy.deepcopy(layer).bfloat16()
+    for out in (mixed, whole(x)):
+        assert out.dtype == torch.bfloat16
+        torch.testing.assert_close(out.float(), expected, rtol=0.02, atol=0.02)
+    whole(x.requires_grad_()).sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == torch.bfloat16
+
+
+def test_autocast_trains_alpha_in_float32() -> None:
+    model = nn.Sequential(nn.Linear(3, 5), AdaLin(5, "gelu"), nn.Linear(5, 1))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(8, 3)).sum().backward()
+    alpha = model[1].alpha
+    assert isinstance(alpha, Tensor)
+    assert alpha.grad is not None
+    assert alpha.grad.dtype == torch.float32
+    assert alpha.grad.abs().sum() > 0
+
+
+# ---- compilers and transforms
+
+
+@pytest.fixture(autouse=True)
+def forget_compiled_code() -> None:
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("base", ["relu", "tanh", "gelu", "mish", torch.sin])
+def test_compiled_without_graph_breaks_it_is_the_same(base: str, gated: bool) -> None:
+    layer = AdaLin(5, base, init=0.4, gate=gated)
+    x = torch.randn(8, 5)
+    results = []
+    for function in (layer, torch.compile(layer, fullgraph=True, backend="aot_eager")):
+        leaf = x.clone().requires_grad_()
+        out = function(leaf)
+        results.append((out, *torch.autograd.grad(out.sum(), (leaf, layer.alpha))))
+    torch.testing.assert_close(results[1], results[0])
+
+
+def test_compiled_by_inductor_it_is_the_same() -> None:
+    layer, x = AdaLin(5, "gelu", init=0.4), torch.randn(8, 5)
+    torch.testing.assert_close(torch.compile(layer, fullgraph=True)(x), layer(x))
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_vmap_and_grad_of_torch_func(base: str) -> None:
+    layer = AdaLin(5, base, init=0.4)
+    x, alphas = torch.randn(3, 8, 5), torch.randn(3, 5)
+
+    def loss(alpha: Tensor, x: Tensor) -> Tensor:
+        out: Tensor = torch.func.functional_call(layer, {"alpha": alpha}, (x,))
+        return out.square().sum()
+
+    gradients = torch.func.vmap(torch.func.grad(loss))(alphas, x)
+    for alpha, one, gradient in zip(alphas, x, gradients, strict=True):
+        leaf = alpha.clone().requires_grad_()
+        (expected,) = torch.autograd.grad(loss(leaf, one), leaf)
+        torch.testing.assert_close(gradient, expected)
+
+
+def test_forward_mode() -> None:
+    layer = adalin("tanh")
+    direction = torch.ones_like(X)
+    phi, slope, gate = by_hand(X, "tanh", gated=True)
+    out, tangent = torch.func.jvp(layer, (X,), (direction,))[:2]
+    torch.testing.assert_close(out, phi + ALPHA * X * gate)
+    torch.testing.assert_close(tangent, slope + ALPHA * gate)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(X, direction)
+        unpacked = torch.autograd.forward_ad.unpack_dual(layer(dual))
+    assert unpacked.tangent is not None
+    torch.testing.assert_close(unpacked.tangent, tangent)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_exports_and_computes_the_same(base: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 5), AdaLin(5, base, init=0.4))
+    x = torch.randn(8, 3)
+    batch = torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(model, (x,), dynamic_shapes=({0: batch},))
+    for size in (8, 3):
+        torch.testing.assert_close(program.module()(x[:size]), model(x[:size]))
+
+
+# ---- bad input
 
 
 @pytest.mark.parametrize(
@@ -126,8 +493,10 @@ def test_uniform_init_is_in_the_unit_interval_and_differs_between_units() -> Non
     [
         ({"num_features": 0}, "`num_features` should be at least 1. Received 0"),
         ({"base": "rellu"}, "did you mean 'relu'"),
-        ({"granularity": "unit"}, "`granularity` should be one of neuron, layer"),
-        ({"init": "ones"}, "`init` should be zeros, uniform or a number"),
+        ({"granularity": "unit"}, "`granularity` should be one of neuron, layer, network"),
+        ({"init": "ones"}, "`init` should be zeros, uniform, a finite number or a tensor"),
+        ({"init": math.nan}, "`init` should be zeros, uniform, a finite number or a tensor"),
+        ({"init": torch.ones(3)}, r"should have the shape of alpha, \(4,\). Received \(3,\)"),
         ({"dim": 1}, "`dim` counts from the last axis"),
     ],
 )
@@ -136,9 +505,16 @@ def test_bad_arguments_are_named(arguments: dict[str, object], message: str) -> 
         AdaLin(**{"num_features": 4, **arguments})  # type: ignore[arg-type]  # wrong on purpose
 
 
-def test_wrong_width_names_both_widths() -> None:
+def test_wrong_inputs_are_named() -> None:
     with pytest.raises(ValueError, match="made for 4 units. Received 5"):
         AdaLin(4)(torch.zeros(2, 5))
+    with pytest.raises(ValueError, match=r"floating-point type. Received torch.int64"):
+        AdaLin(4)(torch.zeros(2, 4, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"at least 3 axes. Received shape \(4, 4\)"):
+        AdaLin(4, dim=-3)(torch.zeros(4, 4))
+
+
+# ---- the registry
 
 
 def test_every_registered_activation_maps_to_the_same_shape() -> None:
