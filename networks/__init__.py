@@ -3,6 +3,7 @@
 from networks.activations import ACTIVATIONS, AdaLinConfig, make_activation
 from networks.adalin import AdaLin, share_alpha
 from networks.bases import BASES, Base, make_base
+from networks.convert import adalinize
 from networks.heads import GaussianActor, QNetwork, TwinCritic
 from networks.initialization import initialize
 from networks.torsos import Architecture
@@ -17,6 +18,7 @@ __all__ = [
     "GaussianActor",
     "QNetwork",
     "TwinCritic",
+    "adalinize",
     "initialize",
     "make_activation",
     "make_base",

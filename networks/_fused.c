@@ -61,11 +61,12 @@ static inline float exp_minus(float t) {
                 }                                                                                \
     }
 
-/* y = x for x > 0, alpha * x elsewhere */
+static inline float prelu(float x, float a) { return x > 0 ? x : a * x; }
+
 VECTORISED
 static void relu_forward(const float *restrict x, const float *restrict a, float *restrict y, Size L,
                          Size R, Size C, Size K) {
-    FORWARD(y[i] = x[i] > 0 ? x[i] : al[c] * x[i])
+    FORWARD(y[i] = prelu(x[i], al[c]))
 }
 
 /* Slopes of the base from input and output; GELU' = Phi(x) + x density(x), Phi(x) = GELU(x) / x. */
@@ -107,7 +108,7 @@ static inline float relu_step(float g, float x, float a, float *dx) {
     return left * x;
 }
 
-#define UNITS 128
+#define UNITS 512
 #define ROWS 32
 
 /* Walks the units of (L, R, C, K); STEP handles element i of unit c and returns its part of da. */

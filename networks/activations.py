@@ -20,23 +20,24 @@ class Elementwise(nn.Module):
     Args:
         base: Name of the function, a key of ``networks.bases.BASES``.
         dim: The axis of the units, negative; the probe reads it.
+        lead: Leading axes of independent copies, see ``AdaLin``.
     """
 
-    def __init__(self, base: str, dim: int = -1) -> None:
+    def __init__(self, base: str, dim: int = -1, lead: tuple[int, ...] = ()) -> None:
         super().__init__()
-        self.base_name = base
         self.base = BASES[base]
         self.dim = dim
+        self.lead = lead
 
     def forward(self, x: Tensor) -> Tensor:
         return self.base.function(x)
 
     def extra_repr(self) -> str:
-        return repr(self.base_name)
+        return repr(self.base.name)
 
 
 Activation = Elementwise | AdaLin
-"""Every activation of the registry: has ``base`` (phi, phi', L) and ``dim``, the unit axis."""
+"""Every activation of the registry: has ``base`` (phi, phi', L), ``dim`` (unit axis), ``lead``."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ Factory = Callable[[int, int, tuple[int, ...], AdaLinConfig], Activation]
 
 
 def _plain(base: str) -> Factory:
-    return lambda n, dim, lead, _: Elementwise(base, dim)
+    return lambda n, dim, lead, _: Elementwise(base, dim, lead)
 
 
 def _adalin(base: str) -> Factory:

@@ -90,11 +90,6 @@ class AdaLin(nn.Module):
         self.alpha = nn.Parameter(torch.empty(shape))
         self.reset_parameters()
 
-    @property
-    def base_name(self) -> str:
-        """What the base activation is called."""
-        return self.base.name
-
     def reset_parameters(self, generators: Generators | None = None) -> None:
         """Sets alpha to its first value, drawn for each seed from its own generator if given."""
         with torch.no_grad():

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from agents import Batch, Learner
-from networks import AdaLin
+from networks import AdaLin, Base
+from networks.activations import Elementwise
+from networks.convert import base_of
 from networks.layers import Conv2d, Linear
-from networks.torsos import Layer
 from plasticity import metrics
 
 TAUS = (0.0, 0.025, 0.1)
+METRICS = (
+    *(f"dormant_fraction@{tau:g}" for tau in TAUS),
+    *("dead_fraction", "linear_fraction", "effective_rank", "srank_001", "feature_norm"),
+    *("weight_rms", "weight_change", "q_mean", "q_max"),
+    *("alpha_mean", "alpha_min", "alpha_max", "alpha_abs"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,6 @@ class Probe:
     def __init__(self) -> None:
         self._weights: dict[str, Tensor] = {}  # at the last probe
 
-    @torch.no_grad()
     def measure(self, learners: dict[str, Learner], batch: Batch) -> dict[str, Tensor]:
         """Returns every metric ``(S,)`` by name.
 
@@ -54,27 +61,37 @@ class Probe:
         """
         rows: dict[str, Tensor] = {}
         for name, learner in learners.items():
-            rows.update(self._network(name, learner, batch))
+            with torch.no_grad():
+                values = learner.values(batch) if learner.values is not None else None  # (S, B)
+                rows |= self.network(name, learner.network, learner.inputs(batch), values)
         return rows
 
-    def _network(self, name: str, learner: Learner, batch: Batch) -> dict[str, Tensor]:
+    @torch.no_grad()
+    def network(
+        self, name: str, network: nn.Module, inputs: Sequence[Any], values: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Returns every metric of one network, ``(S,)`` by name.
+
+        Args:
+            name: What to call it.
+            network: The network, with a leading axis of seeds or, if its layers are PyTorch's own
+                or have no ``lead``, without: S is 1 then.
+            inputs: What to call it with.
+            values: The values that it gives the probe states ``(S, B)``, if it is a critic.
+        """
         rows: dict[str, Tensor] = {}
 
         def record(metric: str, value: Tensor, layer: str = "") -> None:
             rows[f"plasticity/{name}/{metric}" + (f"/{layer}" if layer else "")] = per_seed(value)
 
-        layers = {
-            path.rsplit(".", 1)[-1]: module
-            for path, module in learner.network.named_modules()
-            if isinstance(module, Layer)
-        }
-        with captured(layers) as flow:
-            learner.network(*learner.inputs(batch))
+        layers = activations(network)
+        with captured({label: layer.module for label, layer in layers.items()}) as flow:
+            network(*inputs)
         masks: dict[str, list[Tensor]] = {}  # of all layers, each (S, units)
         saturated: list[Tensor] = []
-        for label, layer in layers.items():
-            lead, activation = len(layer.weights.lead), layer.activation
-            before, after = (metrics.units_last(x, activation.dim, lead) for x in flow[label])
+        for label in flow:
+            layer = layers[label]
+            before, after = (layer.units_last(x) for x in flow[label])  # (S, ..., B, U)
             of_units = {
                 f"dormant_fraction@{tau:g}": metrics.dormant_mask(after, tau) for tau in TAUS
             }
@@ -82,23 +99,23 @@ class Probe:
             for metric, mask in of_units.items():
                 record(metric, mask.double().mean(-1), label)
                 masks.setdefault(metric, []).append(mask.flatten(1))
-            base = activation.base
-            fraction = metrics.linear_fraction(before, base.derivative, base.lipschitz)
+            fraction = metrics.linear_fraction(before, layer.base.derivative, layer.base.lipschitz)
             record("linear_fraction", fraction, label)
             saturated.append(fraction)
-            if isinstance(activation, AdaLin):
-                for statistic, value in metrics.alpha_statistics(activation.alpha, lead).items():
+            if isinstance(layer.module, AdaLin):
+                alpha = layer.module.alpha.view(*(layer.lead or (1,)), -1)  # (S, ..., F)
+                statistics = metrics.alpha_statistics(alpha, alpha.dim() - 1)
+                for statistic, value in statistics.items():
                     rows[f"adalin/{name}/{label}/{statistic}"] = per_seed(value)
         for metric, parts in masks.items():
             record(metric, torch.cat(parts, dim=1).double().mean(-1))
-        if layers:  # `after` are now the features, the outputs of the last hidden layer
+        if flow:  # `after` are now the features, the outputs of the last hidden layer
             record("linear_fraction", torch.stack(saturated).mean(0))
             record("effective_rank", metrics.effective_rank(after))
             record("srank_001", metrics.srank_001(after))
             record("feature_norm", metrics.feature_norm(after))
-        rows.update(self._weight_metrics(name, learner.network))
-        if learner.values is not None:
-            values = learner.values(batch)  # (S, B)
+        rows.update(self._weight_metrics(name, network))
+        if values is not None:
             record("q_mean", values.mean(-1))
             record("q_max", values.amax(-1))
         return rows
@@ -108,10 +125,14 @@ class Probe:
         rows: dict[str, Tensor] = {}
         everything: dict[str, list[Tensor]] = {"weight_rms": [], "weight_change": []}
         for path, module in network.named_modules():
-            if not isinstance(module, Linear | Conv2d):
+            if isinstance(module, Linear | Conv2d):
+                weight: Tensor = module.weight
+            elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+                weight = module.weight.unsqueeze(0)  # (1, O, I, ...)
+            else:
                 continue
-            weight, key = module.weight, f"{name}.{path}"
-            label = path.removesuffix(".weights").rsplit(".", 1)[-1]
+            key = f"{name}.{path}"
+            label = layer_name(path, ".weights")
             tensors: dict[str, Tensor] = {"weight_rms": weight}
             if key in self._weights:
                 tensors["weight_change"] = weight - self._weights[key]
@@ -131,19 +152,68 @@ def per_seed(value: Tensor) -> Tensor:
     return value.double().flatten(1).mean(-1) if value.dim() > 1 else value.double()
 
 
-@contextmanager
-def captured(layers: dict[str, Layer]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Yields a dictionary; a forward pass fills it with input and output of each activation."""
-    flow: dict[str, tuple[Tensor, Tensor]] = {}
+@dataclass(frozen=True)
+class Watched:
+    """An activation of a network: its function, and where its units are."""
 
-    def hook(label: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def keep(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            flow[label] = (inputs[0], output)
+    module: nn.Module
+    base: Base
+    dim: int | None
+    lead: tuple[int, ...]
+
+    def units_last(self, x: Tensor) -> Tensor:
+        """Brings its input or output to ``(S, ..., B, U)``."""
+        if not self.lead:
+            x = x.unsqueeze(0)
+        dim = self.dim or (-1 if x.dim() < 5 else -3)  # PyTorch's own modules know no axis
+        return metrics.units_last(x, dim, len(self.lead) or 1)
+
+
+def activations(network: nn.Module) -> dict[str, Watched]:
+    """Returns the activations of a network by the name of their layer."""
+    found: dict[str, Watched] = {}
+    for path, module in network.named_modules():
+        if isinstance(module, AdaLin | Elementwise):
+            watched = Watched(module, module.base, module.dim, module.lead)
+        elif (base := base_of(module)) is not None:
+            watched = Watched(module, base, None, ())
+        else:
+            continue
+        found[layer_name(path, ".activation")] = watched
+    return found
+
+
+def layer_name(path: str, suffix: str) -> str:
+    """Shortens the path of a module to the name of its layer."""
+    return path.removesuffix(suffix).rsplit(".", 1)[-1] if path.endswith(suffix) else path
+
+
+@contextmanager
+def captured(layers: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Yields a dictionary; a forward pass fills it with input and output of each layer it calls."""
+    flow: dict[str, tuple[Tensor, Tensor]] = {}
+    inputs: dict[str, Tensor] = {}
+
+    def before(label: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            # nn.ReLU(inplace=True) writes over its input.
+            inputs[label] = args[0].clone() if getattr(module, "inplace", False) else args[0]
+
+        return keep
+
+    def after(label: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def keep(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            flow[label] = (inputs.pop(label), output)
 
         return keep
 
     handles = [
-        layer.activation.register_forward_hook(hook(label)) for label, layer in layers.items()
+        handle
+        for label, layer in layers.items()
+        for handle in (
+            layer.register_forward_pre_hook(before(label)),
+            layer.register_forward_hook(after(label)),
+        )
     ]
     try:
         yield flow

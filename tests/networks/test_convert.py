@@ -1,0 +1,709 @@
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from networks.activations import Elementwise
+from networks.adalin import AdaLin
+from networks.bases import BASES
+from networks.convert import Site, adalinize, base_of, replace_activations
+from networks.torsos import Architecture, Torso
+
+
+def mlp() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 2))
+
+
+class NatureCNN(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(4, 32, 8, 4)
+        self.conv2 = nn.Conv2d(32, 64, 4, 2)
+        self.conv3 = nn.Conv2d(64, 64, 3)
+        self.dense = nn.Linear(64, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv1(x))
+        x = torch.relu(self.conv2(x))
+        x = self.conv3(x).relu()
+        return F.relu(self.dense(x.flatten(1)), inplace=True)
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.conv2(F.relu(self.conv1(F.relu(x))))
+        return out
+
+
+def impala() -> nn.Sequential:
+    def stage(before: int, after: int) -> nn.Sequential:
+        conv = nn.Conv2d(before, after, 3, padding=1)
+        conv.bias = nn.Parameter(
+            torch.full((after,), -0.3)
+        )  # alpha acts where the input of ReLU is negative
+        return nn.Sequential(conv, nn.MaxPool2d(3, 2, 1), Residual(after), Residual(after))
+
+    head = (nn.ReLU(), nn.Flatten(), nn.Linear(8 * 4, 20), nn.ReLU())
+    return nn.Sequential(stage(3, 4), stage(4, 8), *head)
+
+
+class Block(nn.Module):
+    """As in torchvision: one ReLU, in place, called twice."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(after)
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+            if stride != 1
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        identity = x if self.downsample is None else self.downsample(x)
+        out: Tensor = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        out += identity
+        out = self.relu(out)
+        return out
+
+
+def resnet18() -> nn.Sequential:
+    blocks = [Block(4, 4, 1), Block(4, 4, 1)]
+    for before, after in ((4, 8), (8, 12), (12, 16)):
+        blocks += [Block(before, after, 2), Block(after, after, 1)]
+    stem = (nn.Conv2d(3, 4, 3, 1, 1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3))
+    return nn.Sequential(*stem, *blocks, *head)
+
+
+def encoder_layer(activation: Any = F.relu) -> nn.TransformerEncoderLayer:
+    return nn.TransformerEncoderLayer(8, 2, 16, 0.0, activation, batch_first=True)
+
+
+def widths(module: nn.Module) -> list[int]:
+    return [part.num_features for part in module.modules() if isinstance(part, AdaLin)]
+
+
+Case = tuple[Callable[[], nn.Module], tuple[int, ...], list[int]]
+CASES: dict[str, Case] = {
+    "mlp": (mlp, (3, 4), [8, 6]),
+    "nature": (NatureCNN, (2, 4, 36, 36), [32, 64, 64, 16]),
+    "impala": (impala, (2, 3, 8, 8), [4] * 4 + [8] * 5 + [20]),
+    "resnet": (resnet18, (2, 3, 16, 16), [4] * 5 + [8] * 4 + [12] * 4 + [16] * 4),
+    "transformer": (encoder_layer, (2, 3, 8), [16]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_converted_network_computes_the_same(name: str) -> None:
+    make, shape, expected = CASES[name]
+    torch.manual_seed(0)
+    module, x = make(), 3 * torch.randn(shape)
+    original = copy.deepcopy(module)
+    lines: list[str] = []
+    assert adalinize(module, log=lines.append) is module
+    assert type(module).__name__ == type(original).__name__
+    assert isinstance(module, type(original))
+    assert sorted(widths(module)) == sorted(expected)
+    assert len(lines) == len(expected)
+
+    out = module(x)
+    assert torch.equal(out, original(x))  # in training mode
+    (out * torch.randn_like(out)).sum().backward()
+    for part in module.modules():
+        if isinstance(part, AdaLin):
+            assert part.alpha.grad is not None
+            assert part.alpha.grad.abs().sum() > 0
+
+    added = {key for key in module.state_dict() if key.endswith("alpha")}
+    assert module.state_dict().keys() - added == original.state_dict().keys()
+    module.eval(), original.eval()
+    # In eval mode the original transformer takes another kernel.
+    torch.testing.assert_close(module(x), original(x))
+    if name != "transformer":
+        assert torch.equal(module(x), original(x))
+    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert torch.equal(twin(x), module(x))
+        assert twin.state_dict().keys() == module.state_dict().keys()
+
+
+def test_alpha_has_an_effect_at_every_site() -> None:
+    torch.manual_seed(0)
+    for make, shape, expected in CASES.values():
+        module, x = adalinize(make(), log=None).eval(), 3 * torch.randn(shape)
+        before = module(x)
+        layers = [part for part in module.modules() if isinstance(part, AdaLin)]
+        assert len(layers) == len(expected)
+        for layer in layers:
+            with torch.no_grad():
+                layer.alpha.fill_(1.0)
+                assert not torch.equal(module(x), before)
+                layer.alpha.zero_()
+
+
+def test_plain_modules_leave_the_class_alone() -> None:
+    module = adalinize(mlp(), log=None)
+    assert type(module) is nn.Sequential
+    assert [name for name, _ in module.named_children()] == list("01234")
+
+
+def test_names_of_sites() -> None:
+    block, cnn = adalinize(Block(3, 3, 1), log=None), adalinize(NatureCNN(), log=None)
+    assert {name for name, part in block.named_modules() if isinstance(part, AdaLin)} == {
+        "relu",
+        "relu_1",
+    }
+    names = [name for name, part in cnn.named_modules() if isinstance(part, AdaLin)]
+    assert names == ["relu", "relu_1", "relu_2", "relu_3"]
+    assert [cnn.relu.dim, cnn.relu_3.dim] == [-3, -1]
+
+
+def test_one_object_under_several_names() -> None:
+    relu = nn.ReLU()
+    calls: list[int] = []
+    handle = relu.register_forward_hook(lambda *_: calls.append(1))
+    module = nn.Sequential(nn.Linear(2, 3), relu, nn.Linear(3, 4), relu)
+    adalinize(module, log=None)
+    assert widths(module) == [3, 4]
+    assert type(module) is nn.Sequential
+    module(torch.randn(1, 2))
+    assert len(calls) == 2
+    handle.remove()
+    module(torch.randn(1, 2))
+    assert len(calls) == 2
+
+
+def test_hooks_move_and_can_be_removed() -> None:
+    module = mlp()
+    seen: list[str] = []
+    handles = [
+        module[1].register_forward_hook(lambda *_, **__: seen.append("f"), with_kwargs=True),
+        module[1].register_forward_pre_hook(lambda *_: seen.append("p")),
+        module[1].register_full_backward_hook(lambda *_: seen.append("b")),
+        module.register_forward_hook(lambda *_: seen.append("m")),
+    ]
+    adalinize(module, log=None)
+    module(torch.randn(2, 4)).sum().backward()
+    assert seen == ["p", "f", "m", "b"]
+    for handle in handles:
+        handle.remove()
+    module(torch.randn(2, 4)).sum().backward()
+    assert len(seen) == 4
+
+
+def test_hooks_of_a_rewritten_module_are_kept() -> None:
+    module = NatureCNN()
+    seen: list[int] = []
+    module.register_forward_hook(lambda *_: seen.append(1))
+    adalinize(module, log=None)(torch.randn(1, 4, 36, 36))
+    assert seen == [1]
+
+
+def test_filters() -> None:
+    assert widths(adalinize(mlp(), "tanh", log=None)) == [6]
+    assert widths(adalinize(mlp(), nn.ReLU, log=None)) == [8]
+    assert widths(adalinize(mlp(), ("relu", nn.Tanh), log=None)) == [8, 6]
+
+
+def test_the_function_stays_unless_to_is_given() -> None:
+    x = torch.randn(5, 3) * 3
+    for activation in (
+        nn.LeakyReLU(0.2),
+        nn.ELU(2.0),
+        nn.Softplus(beta=2.0),
+        nn.GELU(),
+        nn.GELU("tanh"),
+        nn.SiLU(),
+        nn.Mish(),
+        nn.Sigmoid(),
+        Elementwise("elu"),
+    ):
+        module = nn.Sequential(nn.Linear(3, 4), activation)
+        before = module(x)
+        assert torch.equal(adalinize(module, log=None)(x), before)
+    module = adalinize(nn.Sequential(nn.Linear(3, 4), nn.LeakyReLU(0.2)), to="tanh", log=None)
+    assert isinstance(module[1], AdaLin)
+    assert module[1].base.name == "tanh"
+
+
+def test_settings_of_functions_stay() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Linear(3, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.gelu(F.leaky_relu(self.dense(x), 0.2), approximate="tanh") + 1
+
+    module, x = Net(), torch.randn(5, 3)
+    before = module(x)
+    assert torch.equal(adalinize(module, log=None)(x), before)
+    assert [part.base.name for part in module.modules() if isinstance(part, AdaLin)] == [
+        "leaky-relu(negative_slope=0.2)",
+        "gelu-tanh",
+    ]
+
+
+def test_markers_and_sites() -> None:
+    class Marker(nn.Module):
+        pass
+
+    module = nn.Sequential(nn.Conv1d(2, 3, 1), Marker(), nn.Flatten(), nn.Linear(6, 4), Marker())
+    sites, notes = replace_activations(
+        module, lambda site: nn.PReLU(site.num_features), only=Marker
+    )
+    assert sites == (Site("1", None, 3, -2), Site("4", None, 4, -1))
+    assert notes == ()
+    module = nn.Sequential(nn.Linear(2, 3), Marker())
+    with pytest.raises(ValueError, match="`to` should be given: the function at 1"):
+        adalinize(module, Marker)
+    assert isinstance(module[1], Marker)
+    assert widths(adalinize(module, Marker, to="relu", log=None)) == [3]
+
+
+def test_own_layers_with_leading_axes() -> None:
+    torso = Torso((4,), (2,), Architecture((8, 6), "relu"))
+    x = torch.randn(2, 5, 4)
+    before = torso(x)
+    adalinize(torso, log=None)
+    assert torch.equal(torso(x), before)
+    alphas = [part.alpha.shape for part in torso.modules() if isinstance(part, AdaLin)]
+    assert alphas == [(2, 8), (2, 6)]
+
+
+def test_an_elementwise_layer_tells_its_axes() -> None:
+    module = nn.Sequential(nn.Flatten(3), Elementwise("relu", -2, (2,)))
+    adalinize(module, example_input=torch.randn(2, 5, 4, 3, 1), log=None)
+    assert isinstance(module[1], AdaLin)
+    assert module[1].alpha.shape == (2, 4)
+    assert module[1].dim == -2
+
+
+def test_base_of() -> None:
+    assert base_of(nn.GELU("tanh")) is BASES["gelu-tanh"]
+    assert base_of(Elementwise("elu")) is BASES["elu"]
+    leaky = base_of(nn.LeakyReLU(0.2))
+    assert leaky is not None
+    assert float(leaky.function(torch.tensor(-1.0))) == pytest.approx(-0.2)
+    assert base_of(nn.Linear(1, 1)) is None
+    assert base_of(AdaLin(2)) is None
+    assert base_of(nn.ReLU6()) is None
+
+
+def test_device_dtype_and_mode_are_those_of_the_place() -> None:
+    module = adalinize(mlp().double().eval(), log=None)
+    assert module[1].alpha.dtype == torch.float64
+    assert not any(part.training for part in module.modules())
+    assert module(torch.randn(2, 4, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_network_granularity_is_one_alpha() -> None:
+    module = adalinize(mlp(), granularity="network", log=None)
+    assert module[1].alpha is module[3].alpha
+
+
+class Reshaped(nn.Module):
+    """The width is not to be read: the layer before is a reshape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(6)
+        self.drop = nn.Dropout()
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.relu(self.drop(self.norm(x)).view(-1, 3, 2, 1)))
+
+
+def test_unknown_widths_need_an_example() -> None:
+    module = Reshaped()
+    module.norm.eval()
+    state, modes = copy.deepcopy(module.state_dict()), [part.training for part in module.modules()]
+    with pytest.raises(ValueError, match="the width at relu can't be read.*`example_input`"):
+        adalinize(module)
+    assert type(module) is Reshaped
+    assert list(module._modules) == ["norm", "drop", "relu"]
+    random = torch.get_rng_state()
+    adalinize(module, example_input=torch.randn(4, 6, generator=torch.Generator()), log=None)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert widths(module) == [3, 3]
+    assert [p.training for p in module.modules() if not isinstance(p, AdaLin)] == modes[:-1]
+    assert all(torch.equal(module.state_dict()[key], value) for key, value in state.items())
+
+
+def test_the_forward_pass_leaves_no_marks() -> None:
+    modes: list[bool] = []
+
+    class Noise(nn.Module):
+        count: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("count", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            if x.sum() < 1e9:  # keeps torch.fx out
+                modes.append(self.training)
+            self.count += 1
+            return x + torch.rand_like(x)
+
+    noise = Noise()
+    random = torch.get_rng_state()
+    adalinize(nn.Sequential(noise, nn.ReLU()), example_input=torch.zeros(1, 3), log=None)
+    assert modes == [False]
+    assert noise.training
+    assert noise.count == 0
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_pooling_may_change_the_width() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.MaxPool1d(2), nn.ReLU())
+    with pytest.raises(ValueError, match="the width at 2 can't be read"):
+        adalinize(module)
+    sites, _ = replace_activations(
+        module, lambda site: nn.Identity(), example_input=torch.randn(5, 3)
+    )
+    assert sites == (Site("2", "relu", 2, -1),)
+
+
+def test_three_axes_need_dim() -> None:
+    module = nn.Sequential(nn.Flatten(2), nn.ReLU())
+    x = torch.randn(2, 3, 4, 5)
+    with pytest.raises(ValueError, match="`dim` should be the axis of the units at 1"):
+        adalinize(module, example_input=x)
+    assert widths(adalinize(module, example_input=(x,), dim=-2, log=None)) == [3]
+
+
+def test_a_forward_that_depends_on_the_mode_is_not_rewritten() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.tanh = nn.Linear(3, 4), nn.Tanh()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu(self.dense(x))
+            x = self.tanh(F.dropout(x, 0.5, self.training))
+            return x
+
+    module = Net()
+    lines: list[str] = []
+    adalinize(module, log=lines.append)
+    assert type(module) is Net
+    assert widths(module) == [4]
+    assert "depends on the training mode: functions it calls are kept (relu)" in lines[1]
+
+
+def test_optional_arguments_keep_both_ways() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.tanh = nn.Linear(3, 4), nn.Tanh()
+
+        def forward(self, x: Tensor, mask: Tensor | None = None, scale: float = 2.0) -> Tensor:
+            x = self.tanh(self.dense(x)) * scale
+            return F.relu(x if mask is None else x * mask)
+
+    module = Net()
+    lines: list[str] = []
+    adalinize(module, log=lines.append)
+    assert type(module) is Net
+    assert widths(module) == [4]
+    assert "depends on its optional arguments" in lines[1]
+
+
+def test_what_a_trace_does_not_show_is_not_rewritten() -> None:
+    class Types(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.tanh = nn.Linear(3, 4), nn.Tanh()
+
+        def forward(self, x: Tensor | list[Tensor]) -> Tensor:
+            return F.relu(self.tanh(self.dense(x if isinstance(x, Tensor) else x[0])))
+
+    class Contexts(Types):
+        def forward(self, x: Any) -> Tensor:
+            with torch.no_grad():
+                x = self.dense(x)
+            return F.relu(self.tanh(x))
+
+    class Decorated(Types):
+        @torch.no_grad()
+        def forward(self, x: Any) -> Tensor:
+            return F.relu(self.tanh(self.dense(x)))
+
+    problems = {Types: "uses isinstance", Contexts: "uses no_grad", Decorated: "is decorated"}
+    for kind, problem in problems.items():
+        lines: list[str] = []
+        module = adalinize(kind(), log=lines.append, example_input=torch.randn(1, 3))
+        assert type(module) is kind
+        assert widths(module) == [4]
+        assert f"{problem}: functions it calls are kept" in lines[1]
+
+
+def test_unused_activations_stay() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.used = nn.Linear(3, 4), nn.ReLU()
+            self.unused, self.function = self.used, F.relu
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.used(self.dense(x))
+            return x
+
+    module, lines = Net(), []  # type: ignore[var-annotated]
+    adalinize(module, log=lines.append)
+    assert widths(module) == [4]
+    assert type(module.unused) is nn.ReLU
+    assert vars(module)["function"] is F.relu
+    assert lines[1:] == [f"{name} is kept: nothing calls it" for name in ("unused", "function")]
+
+
+def test_tracing_leaves_no_marks() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.act = nn.Linear(3, 4), nn.ReLU()
+            self.last: Tensor | None = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.last = x
+            return torch.tanh(self.act(self.dense(x))) + torch.ones(4)
+
+    module = Net()
+    lines: list[str] = []
+    before = set(vars(module))
+    adalinize(module, log=lines.append)
+    assert set(vars(module)) == before
+    assert module.last is None
+    assert type(module) is Net
+    assert "changes attributes or makes tensors" in lines[1]
+
+
+class Untraceable(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.act = nn.Linear(3, 4), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.dense(x))
+        return torch.tanh(x) if x.sum() > 0 else self.act(x)
+
+
+def test_an_untraceable_module_uses_the_example() -> None:
+    module = Untraceable()
+    lines: list[str] = []
+    with pytest.raises(ValueError, match="`example_input`"):
+        adalinize(module)
+    assert type(module.act) is nn.ReLU
+    adalinize(module, example_input=-torch.ones(1, 3), log=lines.append)
+    assert widths(module) == [4]
+    assert any("Untraceable) can't be traced" in line for line in lines)
+
+
+def test_calls_of_a_kept_forward_share_one_layer() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.act = nn.Linear(4, 4), nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.dropout(self.act(self.dense(x)), 0.5, self.training)
+            x = self.act(self.dense(x))
+            return x
+
+    lines: list[str] = []
+    assert widths(adalinize(Net(), log=lines.append)) == [4]
+    assert lines[1:] == ["act is one AdaLin for 2 calls"]
+
+
+def test_calls_that_cannot_be_told_apart_must_agree() -> None:
+    class Net(Untraceable):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.dense(self.act(x)) if x.sum() < 1e9 else x
+            x = self.act(x)
+            return x
+
+    module = Net()
+    with pytest.raises(ValueError, match="act is shared by layers of 3 and 4 units"):
+        adalinize(module, example_input=torch.ones(1, 3))
+    assert type(module.act) is nn.ReLU
+
+
+@pytest.mark.parametrize("activation", [F.relu, F.gelu, nn.SiLU()], ids=["relu", "gelu", "module"])
+@pytest.mark.parametrize("kind", [nn.TransformerEncoderLayer, nn.TransformerDecoderLayer])
+def test_transformers_use_the_new_activation_in_every_mode(kind: Any, activation: Any) -> None:
+    layer = kind(8, 2, 16, 0.0, copy.deepcopy(activation), batch_first=True)
+    inputs = [torch.randn(2, 3, 8) for _ in range(1 + (kind is nn.TransformerDecoderLayer))]
+    before = layer(*inputs)
+    adalinize(layer, log=None)
+    assert widths(layer) == [16]
+    assert torch.equal(layer(*inputs), before)
+    torch.nn.init.constant_(layer.activation.alpha, 0.5)
+    train = layer(*inputs)
+    assert not torch.equal(train, before)
+    for twin in (layer, copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(twin.eval()(*inputs), train)
+        with torch.no_grad():  # where the fast path would be taken; its attention rounds otherwise
+            torch.testing.assert_close(twin(*inputs), train)
+
+
+def test_a_transformer_encoder_with_padding() -> None:
+    encoder = nn.TransformerEncoder(encoder_layer(), 2)
+    x, padding = torch.randn(2, 3, 8), torch.tensor([[False, False, True], [False] * 3])
+    adalinize(encoder, init=0.5, log=None)
+    train = encoder(x, src_key_padding_mask=padding)
+    with torch.no_grad():
+        out = encoder.eval()(x, src_key_padding_mask=padding)
+    torch.testing.assert_close(out, train)
+
+
+def test_a_function_in_an_attribute_becomes_a_module_of_that_name() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.act = nn.Linear(3, 4), torch.tanh
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(self.dense(x))
+
+    module = adalinize(Net(), log=None)
+    assert isinstance(module.act, AdaLin)
+    assert type(module) is Net
+    unchanged = Net()
+    with pytest.raises(ValueError, match="`base` should match"):
+        adalinize(unchanged, "relu")
+    with pytest.raises(ValueError, match="granularity"):
+        adalinize(unchanged, granularity="nueron")
+    assert vars(unchanged)["act"] is torch.tanh
+
+
+def test_writing_in_place_is_kept_or_refused() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.relu = nn.Linear(3, 4), nn.ReLU(inplace=True)
+            self.body = nn.Sequential(nn.Tanh(), nn.Linear(4, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.dense(x)
+            y = self.body(self.relu(x))
+            x = y + x  # this x is relu(x)
+            return x
+
+    module, x = Net(), torch.randn(5, 3)
+    before = module(x)
+    assert torch.equal(adalinize(module, log=None)(x), before)
+    module = Net()
+    module.body[0] = nn.ReLU(inplace=True)
+    module.add_module("relu", nn.Identity())
+    with pytest.raises(ValueError, match="body.0 changes its input in place"):
+        adalinize(module)
+    assert type(module.body[0]) is nn.ReLU
+
+    class Mode(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.dense(x)
+            x = F.dropout(self.body(self.relu(x)), 0.5, self.training) + x
+            return x
+
+    with pytest.raises(ValueError, match="relu changes its input in place"):
+        adalinize(Mode())
+
+
+def test_a_call_that_the_example_misses() -> None:
+    class Act(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.silu(x)
+
+    class Net(Untraceable):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rare = Act()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.act(self.dense(x))
+            if x.sum() > 1e9:
+                x = self.rare(x)
+            return x
+
+    module = Net()
+    with pytest.raises(ValueError, match="the width at rare.silu can't be read.*that gets there"):
+        adalinize(module, example_input=torch.ones(1, 3))
+    assert type(module.rare) is Act
+    assert not module.rare._modules
+    assert widths(adalinize(module, nn.ReLU, example_input=torch.ones(1, 3), log=None)) == [4]
+
+
+def test_shared_blocks_and_module_lists() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+            self.acts = nn.ModuleList([nn.ReLU()])
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.layers:
+                x = self.acts[0](layer(x))
+            return x
+
+    module, x = Net(), torch.randn(2, 4)
+    before = module(x)
+    assert torch.equal(adalinize(module, log=None)(x), before)
+    assert len(module.acts) == 1
+    assert {n for n, p in module.named_modules() if isinstance(p, AdaLin)} == {"acts.0", "acts_0_1"}
+    block = nn.Sequential(nn.Linear(4, 4), nn.ReLU())  # shared weights have shared neurons
+    assert widths(adalinize(nn.Sequential(block, block), log=None)) == [4]
+
+
+def test_broadcasting_does_not_hide_the_width() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wide, self.narrow = nn.Linear(3, 4), nn.Linear(3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(self.narrow(x) * self.wide(x))
+
+    assert widths(adalinize(Net(), log=None)) == [4]
+
+
+def test_twice() -> None:
+    module, x = NatureCNN(), torch.randn(1, 4, 36, 36)
+    adalinize(module, log=None)
+    with pytest.raises(ValueError, match="which has AdaLin"):
+        adalinize(module)
+    assert pickle.loads(pickle.dumps(module))(x).shape == (1, 16)
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match="`module` should contain activations. Received an activ"):
+        adalinize(nn.ReLU())
+    with pytest.raises(ValueError, match=r"`base` should match.*has ReLU, Tanh. Received 'gelu'"):
+        adalinize(mlp(), "gelu")
+    with pytest.raises(ValueError, match=r"Received 'geluu' \(did you mean 'gelu'\?\)"):
+        adalinize(mlp(), "geluu")
+    with pytest.raises(ValueError, match=r"`to` should be .*did you mean 'tanh'"):
+        adalinize(mlp(), to="tahn")
+    with pytest.raises(ValueError, match="`dim` counts from the last axis"):
+        adalinize(mlp(), dim=1)
+    with pytest.raises(ValueError, match="has none"):
+        adalinize(nn.Linear(2, 2))
+    module = mlp()
+    with pytest.raises(ZeroDivisionError):
+        replace_activations(module, lambda site: nn.PReLU(int(1 / (site.num_features - 6))))
+    assert isinstance(module[1], nn.ReLU)
