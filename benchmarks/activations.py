@@ -103,7 +103,7 @@ def peak_tensors(module: nn.Module, x: Tensor) -> float:
         out = module(x)
         out.backward(upstream)
         del out
-    events = [e for e in trace.profiler.kineto_results.events() if e.name() == "[memory]"]  # type: ignore[union-attr]
+    events = [e for e in trace.profiler.kineto_results.events() if e.name() == "[memory]"]
     held = peak = 0
     for event in sorted(events, key=lambda e: e.start_ns()):
         held += event.nbytes()
@@ -156,7 +156,9 @@ def update_rows(device: str, seconds: float, num_seeds: int) -> Iterator[list[st
     names = [name for base in KINDS for name in (base, f"adalin-{base}")]
     seeds = range(num_seeds)
     agents = {n: SAC(obs, act, seeds, SACConfig(), activation=n, device=device) for n in names}
-    runs = {name: partial(agent.update, batch) for name, agent in agents.items()}
+    runs: dict[str, Callable[[], object]] = {
+        name: partial(agent.update, batch) for name, agent in agents.items()
+    }
     best = dict(zip(names, interleaved(runs, device, seconds), strict=True))
     for name in names:
         ratio = best[name] / best[name.removeprefix("adalin-")]

@@ -26,9 +26,10 @@ static inline float gate_of(float slope, float scale) {
     return (1.0f - w) * (1.0f + w * p);
 }
 
-/* exp(-t) for t >= 0, to 2 units in the last place; exp(-87), about 1e-38, from t = 87 on. The
+/* exp(-t) for t >= 0, to 2 units in the last place; 0 from t = 87 on, where it is below 1e-37. The
  * smaller of two floats is taken as integers: a choice of floats would not be vectorised. */
 static inline float exp_minus(float t) {
+    float alive = (float)(t < 87.0f);
     int32_t bits;
     memcpy(&bits, &t, 4);
     bits = bits > 0x42AE0000 ? 0x42AE0000 : bits; /* 87.0f */
@@ -41,7 +42,7 @@ static inline float exp_minus(float t) {
     bits = (k + 127) << 23;
     float power;
     memcpy(&power, &bits, 4);
-    return p * power;
+    return p * power * alive;
 }
 
 /* Walks the elements i of units c of (L, R, C, K). */
@@ -103,9 +104,9 @@ static inline float gated_step(float g, float x, float s, float a, float scale, 
 }
 
 static inline float relu_step(float g, float x, float a, float *dx) {
-    float left = x > 0 ? 0.0f : g;
+    float part = g * x;
     *dx = x > 0 ? g : g * a;
-    return left * x;
+    return x > 0 ? 0.0f : part;
 }
 
 #define UNITS 512

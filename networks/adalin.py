@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from networks.bases import BASES, Base, Function, find_base
-from networks.fused import beside, fused, gate, plain
+from networks.fused import fused, gate, plain
 from networks.initialization import Generators, fill_uniform
 
 __all__ = ["BASES", "GRANULARITIES", "AdaLin", "linearity_gate", "share_alpha"]
@@ -70,8 +70,9 @@ class AdaLin(nn.Module):
         lead: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
-        if num_features < 1:
-            raise ValueError(f"`num_features` should be at least 1. Received {num_features}")
+        for name, size in (("num_features", num_features), *(("lead", size) for size in lead)):
+            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+                raise ValueError(f"`{name}` should be at least 1, a whole number. Received {size}")
         if granularity not in GRANULARITIES:
             raise ValueError(
                 f"`granularity` should be one of {', '.join(GRANULARITIES)}. "
@@ -108,15 +109,8 @@ class AdaLin(nn.Module):
         alpha: Tensor = self.alpha
         if alpha.dtype != x.dtype:  # under autocast
             alpha = alpha.to(x.dtype)
-        if not self.gate:
-            return torch.addcmul(self.base.function(x), beside(x, alpha, self.dim), x)
-        if (
-            torch.compiler.is_compiling()
-            or torch._C._are_functorch_transforms_active()
-            or forward_ad._current_level >= 0
-        ):
-            return plain(x, alpha, self.base, self.dim)
-        return fused(x, alpha, self.base, self.dim)
+        of = (self.base, self.gate, self.dim)
+        return plain(x, alpha, *of) if _traced() else fused(x, alpha, *of)
 
     def _check(self, x: Tensor) -> None:
         if not x.is_floating_point():
@@ -126,6 +120,10 @@ class AdaLin(nn.Module):
             raise ValueError(
                 f"AdaLin with units on axis {self.dim} needs inputs of at least {axes} axes. "
                 f"Received shape {tuple(x.shape)}"
+            )
+        if x.shape[: len(self.lead)] != self.lead:
+            raise ValueError(
+                f"AdaLin was made for the leading axes {self.lead}. Received shape {tuple(x.shape)}"
             )
         if x.shape[self.dim] != self.num_features:
             raise ValueError(
@@ -142,12 +140,25 @@ class AdaLin(nn.Module):
         )
 
 
+def _traced() -> bool:
+    """Whether somebody looks at each operation: a compiler, a transform, forward-mode autograd."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch._C._get_tracing_state() is not None
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
 def _check_init(init: str | float | Tensor, shape: tuple[int, ...]) -> str | float | Tensor:
     if isinstance(init, Tensor):
         if init.shape != shape:
             raise ValueError(
                 f"`init` should have the shape of alpha, {shape}. Received {tuple(init.shape)}"
             )
+        if not bool(init.isfinite().all()):
+            raise ValueError("`init` should be finite. Received a tensor with NaN or infinity")
         return init.detach().clone()
     named = isinstance(init, str) and init in ("zeros", "uniform")
     number = isinstance(init, int | float) and not isinstance(init, bool) and math.isfinite(init)

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 Function = Callable[[Tensor], Tensor]
@@ -25,6 +25,8 @@ class Base:
         derivative: ``phi'``, elementwise.
         lipschitz: ``L``, the largest ``|phi'|``.
         from_output: ``phi'`` as a function of ``phi(x)``, where that is cheaper.
+        loops: Which loops of ``_fused.c`` serve it: its own ("relu", "tanh", "gelu"), those that
+            are given the slope ("slope"), or none ("").
     """
 
     name: str
@@ -32,6 +34,7 @@ class Base:
     derivative: Function
     lipschitz: float
     from_output: Function | None = None
+    loops: str = ""
 
     def __reduce__(self) -> Any:
         # Kernels and lambdas can't be pickled; the name of a registered base can.
@@ -56,32 +59,72 @@ _GELU_LIPSCHITZ = 0.5 * (1 + math.erf(1)) + math.exp(-1) / math.sqrt(math.pi)
 BASES: dict[str, Base] = {
     base.name: base
     for base in (
-        Base("relu", F.relu, lambda x: _aten.threshold_backward(_one(x), x, 0), 1.0),
+        Base(
+            "relu",
+            F.relu,
+            lambda x: _aten.threshold_backward(_one(x), x, 0),
+            1.0,
+            loops="relu",
+        ),
         Base(
             "leaky-relu",
             F.leaky_relu,
             lambda x: _aten.leaky_relu_backward(_one(x), x, 0.01, False),
             1.0,
+            loops="slope",
         ),
-        Base("elu", F.elu, lambda x: _aten.elu_backward(_one(x), 1, 1, 1, False, x), 1.0),
-        Base("tanh", torch.tanh, lambda x: 1 - torch.tanh(x) ** 2, 1.0, lambda y: 1 - y * y),
+        Base(
+            "elu",
+            F.elu,
+            lambda x: _aten.elu_backward(_one(x), 1, 1, 1, False, x),
+            1.0,
+            loops="slope",
+        ),
+        Base(
+            "tanh",
+            torch.tanh,
+            lambda x: 1 - torch.tanh(x) ** 2,
+            1.0,
+            lambda y: 1 - y * y,
+            "tanh",
+        ),
         Base(
             "sigmoid",
             torch.sigmoid,
             lambda x: torch.sigmoid(x) * torch.sigmoid(-x),
             0.25,
             lambda y: y * (1 - y),
+            "slope",
         ),
-        Base("softplus", F.softplus, torch.sigmoid, 1.0),
-        Base("gelu", F.gelu, lambda x: _aten.gelu_backward(_one(x), x), _GELU_LIPSCHITZ),
+        Base("softplus", F.softplus, torch.sigmoid, 1.0, loops="slope"),
+        Base(
+            "gelu",
+            F.gelu,
+            lambda x: _aten.gelu_backward(_one(x), x),
+            _GELU_LIPSCHITZ,
+            loops="gelu",
+        ),
         Base(
             "gelu-tanh",
             _gelu_tanh,
             lambda x: _aten.gelu_backward(_one(x), x, approximate="tanh"),
             1.128993068658772,  # at x = 1.4185
+            loops="slope",
         ),
-        Base("silu", F.silu, lambda x: _aten.silu_backward(_one(x), x), 1.0998393201288669),
-        Base("mish", F.mish, lambda x: _aten.mish_backward(_one(x), x), 1.0884981612517279),
+        Base(
+            "silu",
+            F.silu,
+            lambda x: _aten.silu_backward(_one(x), x),
+            1.0998393201288669,  # at x = 2.3994
+            loops="slope",
+        ),
+        Base(
+            "mish",
+            F.mish,
+            lambda x: _aten.mish_backward(_one(x), x),
+            1.0884981612517279,  # at x = 1.4906
+            loops="slope",
+        ),
     )
 }
 
@@ -99,17 +142,13 @@ def find_base(base: str | Base | Function) -> Base:
         return base
     if callable(base):
         return make_base(base)
-    if base not in BASES:
+    if not isinstance(base, str) or base not in BASES:
         near = get_close_matches(str(base), BASES, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ValueError(
             f"`base` should be one of {', '.join(BASES)}, or a function. Received {base!r}{hint}"
         )
     return BASES[base]
-
-
-REACH = 10.0
-"""Half the width of the range on which ``make_base`` looks for the largest slope by itself."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +161,7 @@ class Slope:
         # vjp and not autograd.grad: torch.compile and torch.func know it.
         result = torch.func.vjp(self.function, x.detach())
         slope: Tensor = result[1](torch.ones_like(result[0]))[0]
-        return slope.to(x.dtype)
+        return slope
 
 
 def make_base(
@@ -135,47 +174,62 @@ def make_base(
     """Makes a base of an elementwise function; its derivative comes from autograd.
 
     Args:
-        function: ``phi``, differentiable by autograd.
+        function: ``phi``, differentiable by autograd, without parameters of its own.
         lipschitz: ``L``, if it is known.
         interval: Range on which to compute ``L``, to 1e-6: give it if the pre-activations stay
-            there.  Outside it a slope above ``L`` would turn the gate negative.  By default
-            [-10, 10], if the largest slope there is also that on [-1000, 1000].
+            there.  Outside it slopes above ``L`` turn the gate negative.  By default the largest
+            slope on [-10, 10], [-1000, 1000] and [-100000, 100000], if the last two agree.
         name: What to call it; by default the name of the function.
 
     Raises:
-        ValueError: If the function is not elementwise, or has no finite positive ``L``.
+        ValueError: If the function is not elementwise, changes its input or the type, has
+            parameters, or has no finite positive ``L``.
     """
     label = name or str(getattr(function, "__name__", type(function).__name__))
+    _check_function(function, label, *(interval or (-10.0, 10.0)))
     slope = Slope(function)
-    if lipschitz is None:
-        low, high = interval or (-REACH, REACH)
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ValueError(f"`interval` should be two rising finite numbers. Received {interval}")
-        _check_elementwise(function, label, low, high)
-        lipschitz = _largest_slope(slope, low, high)
-        # Beyond: a function such as x^2 has a largest slope on every range, and none at all.
-        far = 0.0 if interval else _largest_slope(slope, -100 * REACH, 100 * REACH)
-        if not max(lipschitz, far) <= lipschitz * (1 + 1e-6) + 1e-12:
+    if lipschitz is None and interval is not None:
+        lipschitz = _largest_slope(slope, *interval)
+    elif lipschitz is None:
+        near, far, farthest = (_largest_slope(slope, -r, r) for r in (1e1, 1e3, 1e5))
+        lipschitz = max(near, far, farthest)
+        # A function such as x^2 has a largest slope on every range, and none at all.
+        if not farthest <= far * (1 + 1e-6) + 1e-12:
             raise ValueError(
                 f"`base` {label!r} should have a finite Lipschitz constant: its slope reaches "
-                f"{lipschitz:g} on [{low:g}, {high:g}] and more beyond. If the inputs stay in a "
-                "range, give `interval` or `lipschitz` to make_base"
+                f"{near:g} on [-10, 10] and {farthest:g} on [-100000, 100000]. If the inputs stay "
+                "in a range, give `interval` or `lipschitz` to make_base"
             )
-    if not (math.isfinite(lipschitz) and lipschitz > 0):
+    if not (isinstance(lipschitz, int | float) and math.isfinite(lipschitz) and lipschitz > 0):
         raise ValueError(
             f"the Lipschitz constant of `base` {label!r} should be finite and above 0. "
-            f"Received {lipschitz:g}"
+            f"Received {lipschitz}"
         )
-    return Base(label, function, slope, lipschitz)
+    return Base(label, function, slope, float(lipschitz))
 
 
-def _check_elementwise(function: Function, label: str, low: float, high: float) -> None:
+def _check_function(function: Function, label: str, low: float, high: float) -> None:
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"`interval` should be two rising finite numbers. Received {(low, high)}")
+    if isinstance(function, type):
+        raise ValueError(f"`base` should be a function. Received the class {label}")
+    if isinstance(function, nn.Module) and (*function.parameters(), *function.buffers()):
+        raise ValueError(f"`base` should have no parameters of its own. Received {function}")
     x = torch.linspace(low, high, 6, dtype=torch.float64).view(2, 3)
-    out, alone = function(x), [function(part) for part in x.view(-1, 1)]
-    same = out.shape == x.shape and torch.allclose(
-        out, torch.cat(alone).view_as(out), equal_nan=True
-    )
-    if not same:
+    given = x.clone()
+    try:
+        out = function(given)
+        alone = torch.cat([function(part.clone()).reshape(-1) for part in x.view(-1, 1)])
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"`base` should map a float64 tensor. Received {label!r}: {reason}"
+        ) from error
+    if not isinstance(out, Tensor) or out.dtype != x.dtype:
+        raise ValueError(f"`base` should keep the type of its input. Received {label!r}")
+    if not torch.equal(given, x):
+        raise ValueError(f"`base` should not change its input in place. Received {label!r}")
+    if out.shape != x.shape or not torch.allclose(out, alone.view(x.shape), equal_nan=True):
         raise ValueError(f"`base` should be an elementwise function. Received {label!r}")
 
 

@@ -1,7 +1,8 @@
 """AdaLin's value and gradients in one pass each, for eager mode.
 
-The loops of ``_fused.c`` serve contiguous float32 tensors on a CPU, if it was built; PyTorch's
-operations, as few as it takes, serve all others.  Both save the input and at most one tensor more.
+The loops of ``_fused.c`` serve contiguous float32 tensors on a CPU and the bases that say so, if it
+was built; PyTorch's operations serve all others.  Both save the input and at most one tensor more,
+and hold at most one tensor more than the base does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ except ImportError:  # there was no C compiler when the package was installed
 
 BUILT = _fused is not None
 """Whether the loops in C are there."""
-_SLOPE_IN_C = {"tanh": 1, "gelu": 2}
+_SLOPES = {"slope": 0, "tanh": 1, "gelu": 2}
+"""How the loops come to the slope: it is given, or computed from input and output."""
 
 
 class Layout(NamedTuple):
@@ -46,8 +48,8 @@ class Layout(NamedTuple):
 
 
 def gate(slope: Tensor, lipschitz: float) -> Tensor:
-    """The gate ``cos(pi/2 * |phi'| / L)`` of slopes ``phi'``."""
-    return torch.cos(slope.abs() * (math.pi / (2 * lipschitz)))
+    """The gate ``cos(pi/2 * |phi'| / L)`` of slopes ``phi'``, a tensor of its own."""
+    return slope.abs().mul_(math.pi / (2 * lipschitz)).cos_()
 
 
 def beside(x: Tensor, alpha: Tensor, dim: int) -> Tensor:
@@ -57,31 +59,34 @@ def beside(x: Tensor, alpha: Tensor, dim: int) -> Tensor:
     return alpha.view(*lead, *(1,) * between, alpha.shape[-1], *(1,) * (-1 - dim))
 
 
-def plain(x: Tensor, alpha: Tensor, base: Base, dim: int) -> Tensor:
+def plain(x: Tensor, alpha: Tensor, base: Base, gated: bool, dim: int) -> Tensor:
     """AdaLin as a differentiable expression: for compilers, torch.func and second derivatives.
 
     Args:
         x: Inputs, ``(*lead, ..., F, ...)``.
         alpha: ``(*lead, F)`` or ``(*lead, 1)``.
         base: The base activation.
+        gated: Whether the linear path is gated.
         dim: The axis of the units, negative.
     """
     alpha = beside(x, alpha, dim)
-    if base.name == "relu":
+    if base.loops == "relu" and gated:
         # The gate of ReLU is 1 for x <= 0 and 0 elsewhere: this is PReLU. F.prelu is a reshape of
         # the weight before this kernel, and knows no leading axes.
         return torch.ops.aten._prelu_kernel.default(x, alpha)  # type: ignore[no-any-return]
     y = base.function(x)
+    if not gated:
+        return y + alpha * x
     return y + alpha * (x * gate(_slope(x.detach(), y.detach(), base), base.lipschitz))
 
 
-def fused(x: Tensor, alpha: Tensor, base: Base, dim: int) -> Tensor:
-    """Equal to ``plain``, faster and with less memory; for eager mode."""
-    function = _ReLU if base.name == "relu" else _Gated
+def fused(x: Tensor, alpha: Tensor, base: Base, gated: bool, dim: int) -> Tensor:
+    """Equal to ``plain`` up to rounding, faster and with less memory; for eager mode."""
+    function = _PReLU if base.loops == "relu" and gated else _AdaLin
     if torch.is_grad_enabled() and (x.requires_grad or alpha.requires_grad):
-        out: Tensor = function.apply(x, alpha, base, dim)  # type: ignore[no-untyped-call]
+        out: Tensor = function.apply(x, alpha, base, gated, dim)  # type: ignore[no-untyped-call]
         return out
-    return function.forward(None, x, alpha, base, dim)
+    return function.forward(None, x, alpha, base, gated, dim)
 
 
 def _native(x: Tensor, alpha: Tensor) -> bool:
@@ -92,6 +97,7 @@ def _native(x: Tensor, alpha: Tensor) -> bool:
         and alpha.is_contiguous()
         and type(x) is Tensor
         and x.is_cpu
+        and not x.is_neg()
     )
 
 
@@ -99,14 +105,20 @@ def _slope(x: Tensor, y: Tensor, base: Base) -> Tensor:
     return base.derivative(x) if base.from_output is None else base.from_output(y)
 
 
-class _ReLU(torch.autograd.Function):
+def _batched(grad: Tensor) -> bool:
+    """Whether this is the gradient of many outputs at once (``is_grads_batched``)."""
+    functorch = torch._C._functorch
+    return functorch.is_legacy_batchedtensor(grad) or functorch.is_batchedtensor(grad)
+
+
+class _PReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, alpha: Tensor, base: Base, dim: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, alpha: Tensor, base: Base, gated: bool, dim: int) -> Tensor:
         if ctx is not None:
             ctx.save_for_backward(x, alpha)
-            ctx.base, ctx.dim = base, dim
+            ctx.of = base, gated, dim
         if not _native(x, alpha):
-            return plain(x, alpha, base, dim)
+            return plain(x, alpha, base, gated, dim)
         y = torch.empty_like(x)
         layout = Layout.of(x, alpha, dim)
         _fused.relu_forward(x.data_ptr(), alpha.data_ptr(), y.data_ptr(), *layout)
@@ -115,10 +127,11 @@ class _ReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, alpha = ctx.saved_tensors
+        dim = ctx.of[-1]
         if torch.is_grad_enabled():
             return _differentiable(ctx, x, alpha, grad)
-        if _native(x, alpha):
-            grad, dx = grad.contiguous(), torch.empty_like(x)
+        if _native(x, alpha) and not _batched(grad):
+            grad, dx = grad.resolve_neg().contiguous(), torch.empty_like(x)
             dalpha = torch.zeros_like(alpha, dtype=torch.float64)
             _fused.relu_backward(
                 grad.data_ptr(),
@@ -126,33 +139,27 @@ class _ReLU(torch.autograd.Function):
                 alpha.data_ptr(),
                 dx.data_ptr(),
                 dalpha.data_ptr(),
-                *Layout.of(x, alpha, ctx.dim),
+                *Layout.of(x, alpha, dim),
             )
-            return dx, dalpha.float(), None, None
-        row = beside(x, alpha, ctx.dim)
-        right = torch.ops.aten.threshold_backward.default(grad, x, 0)
-        left = grad - right
-        dx = right.addcmul_(left, row)
-        needed = ctx.needs_input_grad[1]
-        total = left.mul_(x).sum_to_size(row.shape).view_as(alpha) if needed else None
-        return dx, total, None, None
+            return dx, dalpha.float(), None, None, None
+        row, right = beside(x, alpha, dim), x > 0
+        dx = torch.where(right, grad, grad * row)
+        return dx, _total(ctx, (grad * x).masked_fill_(right, 0), row, alpha), None, None, None
 
 
-class _Gated(torch.autograd.Function):
+class _AdaLin(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, alpha: Tensor, base: Base, dim: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, alpha: Tensor, base: Base, gated: bool, dim: int) -> Tensor:
         y = base.function(x)
         if ctx is not None:
-            ctx.base, ctx.dim = base, dim
-        if not _native(x, alpha):
+            ctx.of = base, gated, dim
+        if not (base.loops in _SLOPES and gated and _native(x, alpha)):
             if ctx is not None:
                 ctx.save_for_backward(x, alpha)
-            linear = gate(_slope(x, y, base), base.lipschitz).mul_(x)
-            return torch.addcmul(y, beside(x, alpha, dim), linear)
-        if y is x or not y.is_contiguous():  # functions of the user may do so
-            y = y.clone(memory_format=torch.contiguous_format)
-        kind = _SLOPE_IN_C.get(base.name, 0)
-        slope = torch.empty_like(x) if kind else _slope(x, y, base).contiguous()
+            linear = gate(_slope(x, y, base), base.lipschitz).mul_(x) if gated else x
+            return torch.addcmul(y.to(x.dtype), beside(x, alpha, dim), linear)
+        kind = _SLOPES[base.loops]
+        slope = torch.empty_like(x) if kind else _slope(x, y, base)
         _fused.gated_forward(
             x.data_ptr(),
             slope.data_ptr(),
@@ -169,11 +176,11 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, alpha, *slopes = ctx.saved_tensors
-        base = ctx.base
+        base, gated, dim = ctx.of
         if torch.is_grad_enabled():
             return _differentiable(ctx, x, alpha, grad)
-        if slopes:
-            grad, dx = grad.contiguous(), torch.empty_like(x)
+        if slopes and not _batched(grad):
+            grad, dx = grad.resolve_neg().contiguous(), torch.empty_like(x)
             dalpha = torch.zeros_like(alpha, dtype=torch.float64)
             _fused.gated_backward(
                 grad.data_ptr(),
@@ -183,23 +190,35 @@ class _Gated(torch.autograd.Function):
                 dx.data_ptr(),
                 dalpha.data_ptr(),
                 base.lipschitz**-2,
-                *Layout.of(x, alpha, ctx.dim),
+                *Layout.of(x, alpha, dim),
             )
-            return dx, dalpha.float(), None, None
-        row = beside(x, alpha, ctx.dim)
-        slope = base.derivative(x)
+            return dx, dalpha.float(), None, None, None
+        # In place, to hold one tensor more than the base: not where grad alone has a batch axis,
+        # nor into what a function of the user returned, which may be x itself.
+        times = torch.mul if _batched(grad) else Tensor.mul_
+        row, slope = beside(x, alpha, dim), base.derivative(x)
+        if not base.loops:
+            slope = slope.clone()
+        if not gated:
+            dx = times(slope.add_(row), grad)
+            return dx, _total(ctx, grad * x, row, alpha), None, None, None
         linear = gate(slope, base.lipschitz)
-        dx = slope.addcmul_(row, linear).mul_(grad)
-        needed = ctx.needs_input_grad[1]
-        total = linear.mul_(x).mul_(grad).sum_to_size(row.shape).view_as(alpha) if needed else None
-        return dx, total, None, None
+        dx = times(slope.addcmul_(row, linear), grad)
+        return dx, _total(ctx, times(linear.mul_(x), grad), row, alpha), None, None, None
+
+
+def _total(ctx: Any, parts: Tensor, row: Tensor, alpha: Tensor) -> Tensor | None:
+    """The gradient of alpha, the sum of its parts, if it is wanted."""
+    return parts.sum_to_size(row.shape).view_as(alpha) if ctx.needs_input_grad[1] else None
 
 
 def _differentiable(ctx: Any, x: Tensor, alpha: Tensor, grad: Tensor) -> tuple[Tensor | None, ...]:
     """The gradients as functions that can be differentiated once more."""
     needed = ctx.needs_input_grad[:2]
-    wanted = [t for t, is_needed in zip((x, alpha), needed, strict=True) if is_needed]
     with torch.enable_grad():
-        out = plain(x, alpha, ctx.base, ctx.dim)
+        # Views: x may itself depend on alpha, and that path is not part of this function.
+        inputs = (x.view_as(x), alpha.view_as(alpha))
+        wanted = [t for t, is_needed in zip(inputs, needed, strict=True) if is_needed]
+        out = plain(*inputs, *ctx.of)
         grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
-    return *(next(grads) if is_needed else None for is_needed in needed), None, None
+    return *(next(grads) if is_needed else None for is_needed in needed), None, None, None

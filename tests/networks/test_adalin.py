@@ -10,12 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
 from networks import ACTIVATIONS, AdaLin, AdaLinConfig, make_activation, make_base
 from networks import fused as fused_module
 from networks.adalin import linearity_gate, share_alpha
-from networks.bases import BASES
+from networks.bases import BASES, Base
 
 X = torch.linspace(-4, 4, 7 * 5, dtype=torch.float64).reshape(7, 5) + 0.01
 ALPHA = torch.tensor([-0.5, 0.0, 0.25, 1.0, 2.0], dtype=torch.float64)
@@ -113,6 +114,7 @@ SHAPES = {  # shape of x, axis of the units, leading axes
     "images of seeds": ((2, 3, 5, 4, 4), -3, (2,)),
     "twins of seeds": ((3, 2, 6, 5), -1, (3, 2)),
     "empty": ((0, 5), -1, ()),
+    "wide": ((70, 1300), -1, ()),
 }
 
 
@@ -129,7 +131,7 @@ def test_float32_is_the_definition_rounded(
         pytest.skip("the loops in C were not built")
     size, dim, lead = SHAPES[shape]
     generator = torch.Generator().manual_seed(0)
-    layer = AdaLin(5, base, granularity=granularity, dim=dim, lead=lead)
+    layer = AdaLin(size[dim], base, granularity=granularity, dim=dim, lead=lead)
     with torch.no_grad():
         layer.alpha.uniform_(-1, 2, generator=generator)
     x = (3 * torch.randn(size, generator=generator)).requires_grad_()
@@ -212,6 +214,37 @@ def test_relu_is_prelu_bit_for_bit(in_c: bool, monkeypatch: pytest.MonkeyPatch) 
     torch.testing.assert_close(layer.alpha.grad, weight.grad)
 
 
+EXTREMES = torch.tensor([[0.0, -0.0, 1e-45, -1e-38, 1e-30], [-14.0, 14, 30, 1e4, -1e4]])
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_the_loops_in_c_agree_with_float64_far_from_zero(base: str) -> None:
+    layer = AdaLin(5, base, init=0.5)
+    results = []
+    for x in (EXTREMES, EXTREMES.double()):
+        leaf = x.clone().requires_grad_()
+        out = layer(leaf)
+        dx, dalpha = torch.autograd.grad(out, (leaf, layer.alpha), torch.ones_like(out))
+        results.append((out.double(), dx.double(), dalpha.double()))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("in_c", [True, False])
+def test_numbers_that_are_not_finite_are_those_of_prelu(
+    in_c: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused_module, "BUILT", in_c and fused_module.BUILT)
+    layer, weight = AdaLin(4, init=0.5), torch.full((4,), 0.5, requires_grad=True)
+    x = torch.tensor([[math.inf, math.nan, -math.inf, 1.0]])
+    upstream = torch.tensor([[1.0, 1.0, 1.0, math.inf]])
+    results = []
+    for function, alpha in ((layer, layer.alpha), (lambda x: F.prelu(x, weight), weight)):
+        leaf = x.clone().requires_grad_()
+        out = function(leaf)
+        results.append((out, *torch.autograd.grad(out, (leaf, alpha), upstream)))
+    torch.testing.assert_close(*results, rtol=0, atol=0, equal_nan=True)
+
+
 # gradcheck perturbs x, and so the gate: it fits the ungated form, and alpha of the gated one
 @pytest.mark.parametrize("base", BASES)
 def test_gradcheck_of_what_has_no_stopped_gradient(base: str) -> None:
@@ -232,6 +265,39 @@ def test_second_derivatives_take_the_gate_as_a_constant() -> None:
     y = torch.tanh(X)
     torch.testing.assert_close(second, -2 * y * (1 - y**2))
     torch.testing.assert_close(mixed, by_hand(X, "tanh", gated=True)[2].sum(0))
+
+
+@pytest.mark.parametrize("base", ["relu", "tanh"])
+def test_gradients_that_can_be_differentiated_are_the_gradients(base: str) -> None:
+    layer, x = AdaLin(5, base, init=0.5), torch.randn(4, 5, requires_grad=True)
+    inputs = (x, layer.alpha)
+    once = torch.autograd.grad(layer(layer(x)).sum(), inputs)  # alpha acts twice
+    again = torch.autograd.grad(layer(layer(x)).sum(), inputs, create_graph=True)
+    torch.testing.assert_close(again, once)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_many_gradients_at_once(base: str) -> None:
+    layer, x = AdaLin(5, base, init=0.5), torch.randn(3, 5, requires_grad=True)
+    out = layer(x)
+    upstream = torch.randn(4, 3, 5)
+    batched = torch.autograd.grad(
+        out, (x, layer.alpha), upstream, is_grads_batched=True, retain_graph=True
+    )
+    for i, one in enumerate(upstream):
+        single = torch.autograd.grad(out, (x, layer.alpha), one, retain_graph=True)
+        torch.testing.assert_close(tuple(g[i] for g in batched), single)
+
+
+def test_negated_views_are_read_right() -> None:
+    for base in ("relu", "tanh"):
+        layer, x = AdaLin(5, base, init=0.5), -torch.ones(2, 5)
+        leaf = torch._neg_view(torch.ones(2, 5)).requires_grad_()
+        out = layer(leaf)
+        torch.testing.assert_close(out, layer(x))
+        (mine,) = torch.autograd.grad(out, leaf, torch._neg_view(torch.ones(2, 5)))
+        leaf = x.clone().requires_grad_()
+        torch.testing.assert_close(mine, torch.autograd.grad(layer(leaf), leaf, x)[0])
 
 
 def test_frozen_alpha_or_input_gets_no_gradient() -> None:
@@ -274,7 +340,15 @@ def snake(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(
     ("function", "lipschitz"),
-    [(torch.sin, 1.0), (snake, 2.0), (torch.atan, 1.0), (F.tanhshrink, 1.0), (F.hardswish, 1.5)],
+    [
+        (torch.sin, 1.0),
+        (snake, 2.0),
+        (torch.atan, 1.0),
+        (F.tanhshrink, 1.0),
+        (F.hardswish, 1.5),
+        (F.logsigmoid, 1.0),  # which its slope only comes close to
+        (lambda x: x * torch.atan(x), math.pi / 2),
+    ],
 )
 def test_a_users_function_gets_its_derivative_and_lipschitz_constant(
     function: Callable[[Tensor], Tensor], lipschitz: float
@@ -288,6 +362,39 @@ def test_a_users_function_gets_its_derivative_and_lipschitz_constant(
     torch.testing.assert_close(mine, slope + 0.3 * gate)
     torch.testing.assert_close(layer(X), function(X) + 0.3 * X * gate)
     assert torch.equal(AdaLin(5, base)(X.float()), function(X.float()))
+
+
+def tanh(x: Tensor) -> Tensor:
+    return 1.7159 * torch.tanh(2 / 3 * x)
+
+
+def test_a_users_function_is_not_taken_for_one_of_the_same_name() -> None:
+    layer, x = AdaLin(5, tanh, init=0.5), torch.randn(8, 5)
+    torch.testing.assert_close(layer(x), layer(x.double()).float())
+    assert not torch.allclose(layer(x), AdaLin(5, "tanh", init=0.5)(x), atol=0.1)
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        make_base(lambda x: x[:], lipschitz=2.0),
+        Base("half square", lambda x: x * x / 2, lambda x: x, 10.0),
+        Base("exp", torch.exp, torch.exp, 20.0, from_output=lambda y: y),
+    ],
+)
+def test_what_a_users_function_returns_is_not_written_over(base: Base) -> None:
+    for dtype in (torch.float32, torch.float64):
+        layer = AdaLin(5, base, init=0.5)
+        x = torch.linspace(-2, 2, 10, dtype=dtype).view(2, 5)
+        leaf = x.clone().requires_grad_()
+        out = layer(leaf)
+        out.sum().backward()
+        assert torch.equal(leaf.detach(), x)
+        slope = base.derivative(x)
+        gate = torch.cos(math.pi / 2 * slope.abs() / base.lipschitz)
+        torch.testing.assert_close(out, base.function(x) + 0.5 * x * gate)
+        assert leaf.grad is not None
+        torch.testing.assert_close(leaf.grad, slope + 0.5 * gate)
 
 
 def test_the_lipschitz_constant_may_be_given_or_belong_to_a_range() -> None:
@@ -304,7 +411,7 @@ def test_the_lipschitz_constant_may_be_given_or_belong_to_a_range() -> None:
             {},
             "'square' should have a finite Lipschitz constant: its slope reaches 20",
         ),
-        (torch.exp, {}, "finite Lipschitz constant"),
+        (torch.exp, {}, "Lipschitz constant of `base` 'exp' should be finite"),
         (lambda x: x.abs().sqrt(), {}, "should be finite and above 0. Received inf"),
         (torch.log, {}, "should be finite and above 0. Received inf"),
         (torch.sign, {}, "should be finite and above 0. Received 0"),
@@ -312,6 +419,18 @@ def test_the_lipschitz_constant_may_be_given_or_belong_to_a_range() -> None:
         (lambda x: x.sum(-1), {}, "should be an elementwise function"),
         (torch.sin, {"interval": (3, 1)}, "`interval` should be two rising finite numbers"),
         (torch.sin, {"lipschitz": -1.0}, "should be finite and above 0. Received -1"),
+        (torch.sin, {"lipschitz": "1"}, "should be finite and above 0. Received 1"),
+        (lambda x: x * torch.sin(x), {}, "should have a finite Lipschitz constant"),
+        (
+            lambda x: x.sum(-1, keepdim=True),
+            {"lipschitz": 1.0},
+            "should be an elementwise function",
+        ),
+        (lambda x: torch.tanh(x.float()), {}, "should keep the type of its input"),
+        (lambda x: x.relu_(), {}, "should not change its input in place"),
+        (nn.ReLU, {}, "should be a function. Received the class ReLU"),
+        (nn.PReLU(), {}, "should have no parameters of its own"),
+        (F.glu, {}, "should map a float64 tensor. Received 'glu'"),
     ],
 )
 def test_functions_that_can_not_be_a_base_say_why(
@@ -461,6 +580,16 @@ def test_vmap_and_grad_of_torch_func(base: str) -> None:
         torch.testing.assert_close(gradient, expected)
 
 
+def test_traced_graphs_hold_every_operation() -> None:
+    layer, x = AdaLin(5, "gelu", init=0.4), torch.randn(8, 5)
+    with torch.no_grad():
+        traced = torch.jit.trace(layer, x)
+        graph = make_fx(layer)(x)
+    other = torch.randn(8, 5)
+    torch.testing.assert_close(traced(other), layer(other))
+    torch.testing.assert_close(graph(other), layer(other))
+
+
 def test_forward_mode() -> None:
     layer = adalin("tanh")
     direction = torch.ones_like(X)
@@ -491,11 +620,18 @@ def test_exports_and_computes_the_same(base: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_features": 0}, "`num_features` should be at least 1. Received 0"),
+        ({"num_features": 0}, "`num_features` should be at least 1, a whole number. Received 0"),
+        (
+            {"num_features": 2.5},
+            "`num_features` should be at least 1, a whole number. Received 2.5",
+        ),
+        ({"lead": (0,)}, "`lead` should be at least 1, a whole number. Received 0"),
         ({"base": "rellu"}, "did you mean 'relu'"),
+        ({"base": ["relu"]}, "or a function. Received \\['relu'\\]"),
         ({"granularity": "unit"}, "`granularity` should be one of neuron, layer, network"),
         ({"init": "ones"}, "`init` should be zeros, uniform, a finite number or a tensor"),
         ({"init": math.nan}, "`init` should be zeros, uniform, a finite number or a tensor"),
+        ({"init": torch.full((4,), math.inf)}, "`init` should be finite"),
         ({"init": torch.ones(3)}, r"should have the shape of alpha, \(4,\). Received \(3,\)"),
         ({"dim": 1}, "`dim` counts from the last axis"),
     ],
@@ -508,6 +644,8 @@ def test_bad_arguments_are_named(arguments: dict[str, object], message: str) -> 
 def test_wrong_inputs_are_named() -> None:
     with pytest.raises(ValueError, match="made for 4 units. Received 5"):
         AdaLin(4)(torch.zeros(2, 5))
+    with pytest.raises(ValueError, match=r"the leading axes \(2,\). Received shape \(3, 1, 5\)"):
+        AdaLin(5, lead=(2,))(torch.zeros(3, 1, 5))
     with pytest.raises(ValueError, match=r"floating-point type. Received torch.int64"):
         AdaLin(4)(torch.zeros(2, 4, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"at least 3 axes. Received shape \(4, 4\)"):
