@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -89,9 +89,9 @@ class Probe:
             network(*inputs)
         masks: dict[str, list[Tensor]] = {}  # of all layers, each (S, units)
         saturated: list[Tensor] = []
-        for label in flow:
-            layer = layers[label]
-            before, after = (layer.units_last(x) for x in flow[label])  # (S, ..., B, U)
+        for label, (inward, outward) in flow.items():
+            layer = layers[label.split("#")[0]]
+            before, after = layer.units_last(inward), layer.units_last(outward)  # (S, ..., B, U)
             of_units = {
                 f"dormant_fraction@{tau:g}": metrics.dormant_mask(after, tau) for tau in TAUS
             }
@@ -124,15 +124,15 @@ class Probe:
         """Size and change of the weight matrices, of each layer and of all of them together."""
         rows: dict[str, Tensor] = {}
         everything: dict[str, list[Tensor]] = {"weight_rms": [], "weight_change": []}
-        for path, module in network.named_modules():
-            if isinstance(module, Linear | Conv2d):
-                weight: Tensor = module.weight
-            elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-                weight = module.weight.unsqueeze(0)  # (1, O, I, ...)
-            else:
-                continue
+        weights = {
+            path: module.weight if isinstance(module, Linear | Conv2d) else module.weight[None]
+            for path, module in network.named_modules()
+            if isinstance(module, Linear | Conv2d | nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        }  # each (S, ..., O, I)
+        for label, (path, weight) in zip(
+            layer_names(weights, ".weights"), weights.items(), strict=True
+        ):
             key = f"{name}.{path}"
-            label = layer_name(path, ".weights")
             tensors: dict[str, Tensor] = {"weight_rms": weight}
             if key in self._weights:
                 tensors["weight_change"] = weight - self._weights[key]
@@ -158,39 +158,49 @@ class Watched:
 
     module: nn.Module
     base: Base
-    dim: int | None
+    dim: int
     lead: tuple[int, ...]
 
     def units_last(self, x: Tensor) -> Tensor:
         """Brings its input or output to ``(S, ..., B, U)``."""
         if not self.lead:
             x = x.unsqueeze(0)
-        dim = self.dim or (-1 if x.dim() < 5 else -3)  # PyTorch's own modules know no axis
-        return metrics.units_last(x, dim, len(self.lead) or 1)
+        return metrics.units_last(x, self.dim, len(self.lead) or 1)
 
 
 def activations(network: nn.Module) -> dict[str, Watched]:
     """Returns the activations of a network by the name of their layer."""
     found: dict[str, Watched] = {}
+    dim = -1
     for path, module in network.named_modules():
         if isinstance(module, AdaLin | Elementwise):
-            watched = Watched(module, module.base, module.dim, module.lead)
+            found[path] = Watched(module, module.base, module.dim, module.lead)
         elif (base := base_of(module)) is not None:
-            watched = Watched(module, base, None, ())
-        else:
-            continue
-        found[layer_name(path, ".activation")] = watched
-    return found
+            # PyTorch's own know no axis: it is that of the weights registered before.
+            found[path] = Watched(module, base, dim, ())
+        elif isinstance(module, nn.Linear):
+            dim = -1
+        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            dim = -1 - len(module.kernel_size)
+    return dict(zip(layer_names(found, ".activation"), found.values(), strict=True))
 
 
-def layer_name(path: str, suffix: str) -> str:
-    """Shortens the path of a module to the name of its layer."""
-    return path.removesuffix(suffix).rsplit(".", 1)[-1] if path.endswith(suffix) else path
+def layer_names(paths: Iterable[str], suffix: str) -> list[str]:
+    """Shortens paths like ``torso.dense.layer_1.weights`` to the layer's name, if it is unique."""
+    whole = list(paths)
+    short = [
+        path.removesuffix(suffix).rsplit(".", 1)[-1] if path.endswith(suffix) else path
+        for path in whole
+    ]
+    return [s if short.count(s) == 1 else path for s, path in zip(short, whole, strict=True)]
 
 
 @contextmanager
 def captured(layers: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Yields a dictionary; a forward pass fills it with input and output of each layer it calls."""
+    """Yields a dictionary that a forward pass fills with input and output of each layer it calls.
+
+    Further calls of a layer are ``<layer>#2``, ``<layer>#3``, ...
+    """
     flow: dict[str, tuple[Tensor, Tensor]] = {}
     inputs: dict[str, Tensor] = {}
 
@@ -203,7 +213,8 @@ def captured(layers: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, T
 
     def after(label: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def keep(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            flow[label] = (inputs.pop(label), output)
+            calls = sum(name.split("#")[0] == label for name in flow)
+            flow[f"{label}#{calls + 1}" if calls else label] = (inputs.pop(label), output)
 
         return keep
 

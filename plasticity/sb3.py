@@ -79,13 +79,16 @@ class PlasticityCallback(BaseCallback):
         self.every, self.probe_size, self.metrics = every, probe_size, metrics
         self.probe = Probe()
         self._generator = np.random.default_rng(seed)
+        self._probed: object = None
         self._next = every
 
     def _on_training_start(self) -> None:
+        if self.model is not self._probed:  # whose weights the probe remembers
+            self.probe, self._probed = Probe(), self.model
+        self._next = (self.num_timesteps // self.every + 1) * self.every
         policy = self.model.policy
-        if not any(hasattr(policy, name) for name in ("q_net", "quantile_net", "actor")) and not (
-            isinstance(policy, ActorCriticPolicy) and hasattr(policy, "mlp_extractor")
-        ):
+        known = any(hasattr(policy, name) for name in ("q_net", "quantile_net", "actor"))
+        if not (known or isinstance(policy, ActorCriticPolicy)) or hasattr(policy, "lstm_actor"):
             raise ValueError(
                 f"PlasticityCallback does not know the networks of {type(policy).__name__}"
             )
@@ -142,9 +145,12 @@ class PlasticityCallback(BaseCallback):
         return buffer.to_torch(obs), actions
 
     def _write(self, rows: dict[str, float]) -> None:
+        row: dict[str, Any] = {**rows, "time/total_timesteps": self.num_timesteps}
+        excluded: dict[str, tuple[str, ...]] = dict.fromkeys(rows, ())
+        excluded["time/total_timesteps"] = ("tensorboard",)  # as SB3 does
         for output in self.logger.output_formats:
             if isinstance(output, KVWriter) and not isinstance(output, HumanOutputFormat):
-                output.write(dict(rows), dict.fromkeys(rows, ()), self.num_timesteps)
+                output.write(row, excluded, self.num_timesteps)
         for name, value in rows.items():
             # The console shortens names to 36 characters, and fails where two become equal.
             if name.endswith("/dormant_fraction@0.025"):

@@ -6,10 +6,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from agents import DQN, SAC, Batch, DQNConfig, SACConfig
 from networks.torsos import Layer
 from plasticity import Probe
+from plasticity.probe import layer_names
 
 BOX = gym.spaces.Box(-1, 1, (4,))
 
@@ -77,3 +79,40 @@ def test_probing_changes_nothing() -> None:
         assert torch.equal(state, before["exploration"][i])
     layers = [m for m in agent.q.modules() if isinstance(m, Layer)]
     assert not any(layer.activation._forward_hooks for layer in layers)
+
+
+class Block(nn.Module):
+    """PyTorch's own layers: one activation for two of them, and images of one and three axes."""
+
+    def __init__(self, convolution: type[nn.Conv1d] | type[nn.Conv3d]) -> None:
+        super().__init__()
+        self.first = convolution(2, 7, 1)
+        self.second = convolution(7, 7, 1)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.relu(self.second(self.relu(self.first(x))))
+        return out
+
+
+@pytest.mark.parametrize(("convolution", "axes"), [(nn.Conv1d, 1), (nn.Conv3d, 3)])
+def test_units_of_pytorchs_own_layers_are_channels_and_each_call_counts(
+    convolution: type[nn.Conv1d] | type[nn.Conv3d], axes: int
+) -> None:
+    block = Block(convolution)
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.fill_(1)
+        block.first.bias[:3] = -9  # type: ignore[index]  # there is a bias
+    rows = Probe().network("net", block, (torch.rand(5, 2, *(4,) * axes),))
+    assert rows["plasticity/net/dead_fraction/relu"].tolist() == pytest.approx([3 / 7])
+    assert rows["plasticity/net/dead_fraction/relu#2"].tolist() == [0]
+    assert rows["plasticity/net/linear_fraction/relu#2"].tolist() == [0]
+
+
+def test_layers_of_the_same_name_keep_their_paths() -> None:
+    assert layer_names(["a.layer_1.weights", "b.layer_1.weights", "head"], ".weights") == [
+        "a.layer_1.weights",
+        "b.layer_1.weights",
+        "head",
+    ]

@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from sb3_contrib import QRDQN, TQC
+from sb3_contrib import QRDQN, TQC, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -155,3 +155,25 @@ def test_chosen_metrics_alone_are_written_and_the_console_shows_the_pooled_one(
 def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PlasticityCallback(**arguments)
+
+
+def test_every_row_tells_its_step_and_a_second_training_goes_on(tmp_path: Path) -> None:
+    model, callback = make("dqn"), PlasticityCallback(every=30, probe_size=8, metrics=["q_mean"])
+    model.set_logger(configure(str(tmp_path), ["csv"]))
+    model.learn(60, callback=callback)
+    model.learn(60, callback=callback)  # whose steps begin at 0 again
+    header, *lines = (tmp_path / "progress.csv").read_text().splitlines()
+    rows = [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+    steps = [row["time/total_timesteps"] for row in rows if row["plasticity/q_net/q_mean"]]
+    assert steps == ["30", "60", "30", "60"]
+    other = make("dqn")
+    other.policy.q_net.q_net[0].weight.data.zero_()
+    other.set_logger(configure(str(tmp_path), ["csv"]))
+    other.learn(30, callback=PlasticityCallback(every=30, metrics=["weight_change"]))
+    assert "weight_change" not in (tmp_path / "progress.csv").read_text()  # it is the first probe
+
+
+def test_recurrent_policies_are_refused_at_the_start() -> None:
+    model = RecurrentPPO("MlpLstmPolicy", "CartPole-v1", n_steps=8, device="cpu")
+    with pytest.raises(ValueError, match="not know the networks of RecurrentActorCriticPolicy"):
+        model.learn(8, callback=PlasticityCallback())
