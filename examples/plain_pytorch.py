@@ -1,7 +1,8 @@
 """AdaLin in any PyTorch model: python examples/plain_pytorch.py [updates].
 
-A network memorises new random labels for the same images, again and again. With ReLU this becomes
-harder with every task; the last line of each run shows how well it still goes.
+A network memorises new random labels for the same images, again and again. With ReLU its units die
+until it learns nothing more: 0.12 at task 9, AdaLin 1.00. One seed, one step size, no verdict: with
+nn.LeakyReLU, the baseline to beat, it is 0.88.
 """
 
 import sys
