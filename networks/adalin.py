@@ -127,7 +127,7 @@ class AdaLin(nn.Module):
             )
         if x.shape[self.dim] != self.num_features:
             raise ValueError(
-                f"AdaLin was made for {self.num_features} units. "
+                f"AdaLin over {self.base.name!r} was made for {self.num_features} units. "
                 f"Received {x.shape[self.dim]} on axis {self.dim} of shape {tuple(x.shape)}"
             )
 
