@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 import torch
@@ -23,10 +24,11 @@ from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, MlpExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from networks.activations import AdaLinConfig, make_activation
 from networks.adalin import share_alpha
-from networks.convert import replace_activations
+from networks.convert import Site, replace_activations
 
 KINDS = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
 
@@ -71,8 +73,8 @@ class AdaLinPolicy(BasePolicy):
         **kwargs: Arguments of SB3's policy.
 
     Raises:
-        ValueError: If there is no such activation, network or option, if the activation changes the
-            number of units, if ``activation_fn`` is given, or ``adalin`` where nothing uses it.
+        ValueError: If there is no such activation, network, option or argument, if the activation
+            changes the number of units, or if ``adalin`` is given where nothing uses it.
     """
 
     networks: tuple[str, ...]  # whose activation can be chosen
@@ -96,6 +98,16 @@ class AdaLinPolicy(BasePolicy):
                 "`activation_fn` should not be given to an AdaLin policy, which has `activation` "
                 f"(a name, like 'relu'). Received {kwargs['activation_fn']}"
             )
+        known = set(signature(super().__init__).parameters) - {"activation_fn"} | {
+            "activation",
+            "adalin",
+        }
+        for name in kwargs:
+            if name not in known:
+                raise ValueError(
+                    f"`policy_kwargs` should be arguments of {type(self).__name__}. "
+                    f"Received {name!r}{_did_you_mean(name, known)}"
+                )
         # nn.Module.__init__, further up, leaves plain attributes as they are.
         self.activation = activation
         self.adalin = adalin
@@ -157,18 +169,21 @@ class AdaLinPolicy(BasePolicy):
         )
         example = preprocess_obs(zeros, space, normalize_images=self.normalize_images)
         name = self._activations.get("features", self._activations[owner])
-        self._replace(extractor, name, example_input=example)
+        images = any(part.dim() == 4 for part in tree_leaves(example))
+        self._replace(extractor, name, example_input=example, dim=-3 if images else None)
 
     def _replace(self, module: nn.Module, name: str, **options: Any) -> None:
         """Replaces placeholders or activations in ``module``, which gets an alpha of its own."""
-        _, notes = replace_activations(
-            module,
-            lambda site: _same_width(name, site.num_features, site.dim, self._options),
-            **options,
-        )
+        new = nn.ModuleList()  # not those that the user has put there
+
+        def make(site: Site) -> nn.Module:
+            new.append(_same_width(name, site.num_features, site.dim, self._options))
+            return new[-1]
+
+        _, notes = replace_activations(module, make, **options)
         for note in notes:
             warnings.warn(f"activations of {type(module).__name__}: {note}", stacklevel=2)
-        share_alpha(module)
+        share_alpha(new)
 
 
 def _by_network(activation: Any, networks: tuple[str, ...]) -> dict[str, str]:
@@ -190,7 +205,7 @@ def _by_network(activation: Any, networks: tuple[str, ...]) -> dict[str, str]:
 
 
 def _options(adalin: Any, used: set[str]) -> AdaLinConfig:
-    if adalin is None:
+    if adalin is None or adalin == {}:
         return AdaLinConfig()
     if not any(name.startswith("adalin-") for name in used):
         raise ValueError(

@@ -1,17 +1,17 @@
 """AdaLin in place of the activations of any network: ``networks.adalinize(module)``.
 
-Each module with a forward of its own is traced by ``torch.fx``, alone, with its children as leaves.
-In that graph one sees where an activation is applied, be it a module or a function, and reads its
-width from the layers before; where that can't be, one forward pass tells it.  A forward that calls
-functions, or one module several times, is then written anew from its graph.
+A forward that calls functions such as ``F.relu``, or one activation several times, gets a module
+for each in its source (``source.py``).  Then each forward is traced by ``torch.fx``, alone, with
+its children as leaves (``tracing.py``), and the width of an activation is read from the layers
+before it in these graphs (``widths.py``); where that can't be, one forward pass tells it
+(``sites.py``).
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from networks.activations import Elementwise
 from networks.adalin import AdaLin, share_alpha
 from networks.bases import BASES, Base
-from networks.convert.known import NAMES, Call, Filter, Only, base_of
-from networks.convert.sites import Search, Spot
-from networks.convert.widths import TORCH
+from networks.convert.known import NAMES, TORCH, Call, Filter, Only, base_of, known_function
+from networks.convert.sites import TRANSFORMERS, Search, Spot
+from networks.convert.state import all_or_nothing, parts
 
 __all__ = ["Only", "Site", "adalinize", "base_of", "replace_activations"]
 
@@ -50,43 +50,27 @@ class Site:
     lead: tuple[int, ...] = ()
 
 
-@contextmanager
-def all_or_nothing(module: nn.Module) -> Iterator[None]:
-    """On an error every part of a module gets back its class, children and attributes."""
-    before = [
-        (part, type(part), dict(part._modules), dict(vars(part))) for part in module.modules()
-    ]
-    try:
-        yield
-    except BaseException:
-        for part, kind, children, attributes in before:
-            part.__class__ = kind
-            vars(part).clear()
-            vars(part).update(attributes)
-            part._modules.clear()
-            part._modules.update(children)
-        raise
-
-
 def _separate(module: nn.Module, wanted: Filter) -> dict[nn.Module, Any]:
-    """Makes each name an activation module of its own, be it a second name or a function.
+    """Makes each name an activation module of its own, be it a second name or a function of torch.
 
     Returns:
         What each new module stands for.
     """
     originals: dict[nn.Module, Any] = {}
     met: set[nn.Module] = set()
-    for owner in list(module.modules()):
+    for owner in parts(module):
         for name, child in list(owner._modules.items()):
             if child is not None and wanted.module(child):
                 if child in met:
                     owner._modules[name] = other = copy.copy(child)
                     originals[other] = child
                 met.add(child)
-        for name, value in list(vars(owner).items()):
-            if inspect.isroutine(value) and value in NAMES and wanted.module(Call(value)):
-                del vars(owner)[name]
-                owner._modules[name] = call = Call(value).train(owner.training)
+        value = vars(owner).get("activation") if isinstance(owner, TRANSFORMERS) else None
+        if inspect.isroutine(value) and value in NAMES:
+            call = Call(known_function(value, [], {})).train(owner.training)
+            if wanted.module(call):
+                del vars(owner)["activation"]
+                owner._modules["activation"] = call
                 originals[call] = value
     return originals
 
@@ -108,9 +92,29 @@ def _fit(new: nn.Module, spot: Spot, root: nn.Module) -> nn.Module:
     return new
 
 
+def _replace_in_containers(module: nn.Module, made: dict[nn.Module, nn.Module]) -> None:
+    """Replaces activations in the lists, tuples and dicts that hold them a second time."""
+
+    def now(value: Any) -> Any:
+        return made.get(value, value) if isinstance(value, nn.Module) else value
+
+    for part in parts(module):
+        for name, value in list(vars(part).items()):
+            if type(value) is dict and not name.startswith("_"):
+                value.update({key: now(held) for key, held in value.items()})
+            elif type(value) is list:
+                value[:] = map(now, value)
+            elif type(value) is tuple and not made.keys().isdisjoint(_modules(value)):
+                vars(part)[name] = tuple(map(now, value))
+
+
+def _modules(values: tuple[Any, ...]) -> list[nn.Module]:
+    return [value for value in values if isinstance(value, nn.Module)]
+
+
 def _leave_fast_paths(module: nn.Module, changed: set[nn.Module]) -> None:
     """In eval mode transformers skip their modules for a kernel with ReLU or GELU inside."""
-    for part in module.modules():
+    for part in parts(module):
         if part in changed and isinstance(part, nn.TransformerEncoderLayer):
             part.activation_relu_or_gelu = 0
         if part in changed and isinstance(part, nn.TransformerDecoderLayer):
@@ -134,17 +138,18 @@ def replace_activations(
         module: The network.
         make: Makes the module for a site. It then gets the device, dtype, mode and hooks.
         only: Which activations: a name such as ``"relu"`` (modules and functions), a module type,
-            or several of these. By default all of ``BASES``. AdaLin layers are left alone.
-        dim: The axis of the units where the forward pass tells the width; by default the last of
-            two axes and the second of four.
+            or several of these. By default all of ``BASES``, except inside of AdaLin layers.
+        dim: The axis of the units where the forward pass tells the width and has more than two
+            axes: -3 for images.
         example_input: Input of the forward pass that tells the widths which can't be read from the
             layers: one argument, or a tuple of them.
 
     Returns:
-        The sites, and lines on what could not be seen or was kept.
+        The sites, and lines on what was kept.
 
     Raises:
-        ValueError: If a width is unknown, or sites that can't be told apart differ in width.
+        ValueError: If a width is unknown, sites that can't be told apart differ in width, or an
+            activation changes in place what may be read again.
     """
     wanted = Filter(only)
     if wanted.module(module):
@@ -153,20 +158,24 @@ def replace_activations(
         )
     if dim is not None and dim >= 0:
         raise ValueError(f"`dim` counts from the last axis, so it is negative. Received {dim}")
+    args = example_input
+    if args is not None and not isinstance(args, tuple):
+        args = (args,)
     with all_or_nothing(module):
         originals = _separate(module, wanted)
         search = Search(module, wanted)
-        search.rewrite()
-        search.measure(module, example_input, dim)
-        sites = []
+        search.measure(module, args, dim)
+        sites, made = [], {}
         for spot in search.spots:
             units = spot.units
             assert units is not None  # measured
             site = Site(spot.path, spot.found.base, units.num_features, units.dim, units.lead)
             sites.append(site)
-            setattr(spot.owner, spot.name, _fit(make(site), spot, module))
+            made[spot.module] = new = _fit(make(site), spot, module)
+            setattr(spot.owner, spot.name, new)
+        _replace_in_containers(module, made)
         for new, original in originals.items():
-            owner, name, _ = search.registered[new]
+            owner, name = search.registered[new]
             if getattr(owner, name) is new:  # kept
                 delattr(owner, name)
                 setattr(owner, name, original)
@@ -188,38 +197,39 @@ def adalinize(
 ) -> M:
     """Puts AdaLin in place of the activations of any network, which is changed and returned.
 
-    With ``init="zeros"`` the network computes what it did before.  Functions such as ``F.relu`` are
-    replaced too if ``torch.fx`` can trace the forward that calls them.  Such a forward is written
-    anew: the class keeps its name, and attributes that the forward reads are fixed at their values.
+    With ``init="zeros"`` the values are those from before (but for rounding in the eval mode of a
+    transformer, where torch has another kernel for ReLU).  Functions such as ``F.relu`` that a
+    forward calls by themselves are replaced too: the module gets a subclass of the same name, whose
+    forward calls modules there and is otherwise the same source.
 
     Args:
         module: The network.
         base: Which activations: a name such as ``"relu"`` (modules and functions), a module type,
-            or several of these. By default all of ``BASES``. AdaLin layers are left alone.
+            or several of these. By default all of ``BASES``. AdaLin layers stay what they are.
         to: The base of the AdaLin layers; by default each keeps the function that stands there.
         granularity: See ``AdaLin``.
         gate: See ``AdaLin``.
         init: See ``AdaLin``.
-        dim: The axis of the units where the forward pass tells the width; by default the last of
-            two axes and the second of four.
-        example_input: Input of the forward pass that tells the widths which can't be read from the
-            layers: one argument, or a tuple of them.
-        log: Is called with a line on each AdaLin layer and on all that could not be seen.
+        dim: See ``replace_activations``.
+        example_input: See ``replace_activations``.
+        log: Is called with a line on each AdaLin layer, and on functions that are kept, and why.
 
     Raises:
-        ValueError: If nothing was replaced, or a width is unknown; the module is left as it was.
+        ValueError: If nothing was replaced, a width is unknown, or an activation changes its input
+            in place where that may be seen; the module is left as it was.
     """
     if isinstance(to, str) and to not in BASES:
         near = get_close_matches(to, BASES, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ValueError(f"`to` should be one of {', '.join(BASES)}. Received {to!r}{hint}")
-    lines = []
+    lines: list[str] = []
+    new = nn.ModuleList()  # not those of an earlier call
 
     def make(site: Site) -> nn.Module:
         function = site.base if to is None else to
         if function is None:
             raise ValueError(f"`to` should be given: the function at {site.path} is not known")
-        new = AdaLin(
+        layer = AdaLin(
             site.num_features,
             function,
             granularity=granularity,
@@ -228,26 +238,27 @@ def adalinize(
             dim=site.dim,
             lead=site.lead,
         )
-        lines.append(f"{site.path}: {new}")
-        return new
+        lines.append(f"{site.path}: {layer}")
+        new.append(layer)
+        return layer
 
-    sites, notes = replace_activations(
-        module, make, only=base, dim=dim, example_input=example_input
-    )
-    if not sites:
-        kinds = {type(part) for part in module.modules()}
-        seen = {
-            kind.__name__
-            for kind in kinds
-            if kind.__module__ == TORCH + "activation" or issubclass(kind, AdaLin | Elementwise)
-        }
-        raise ValueError(
-            f"`base` should match an activation of the module, which has "
-            f"{', '.join(sorted(seen)) or 'none'}. "
-            f"Received {base!r}{''.join(f'; {note}' for note in notes)}"
+    with all_or_nothing(module):
+        sites, notes = replace_activations(
+            module, make, only=base, dim=dim, example_input=example_input
         )
-    if granularity == "network":
-        share_alpha(module)
+        if not sites:
+            kinds = {type(part) for part in module.modules()}
+            seen = {
+                kind.__name__
+                for kind in kinds
+                if kind.__module__ == TORCH + "activation" or issubclass(kind, AdaLin | Elementwise)
+            }
+            raise ValueError(
+                f"`base` should match an activation of the module, which has "
+                f"{', '.join(sorted(seen)) or 'none'}. "
+                f"Received {base!r}{''.join(f'; {note}' for note in notes)}"
+            )
+        share_alpha(new)
     for line in (*lines, *notes):
         if log is not None:
             log(line)

@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from networks.activations import Elementwise
 from networks.adalin import AdaLin
 from networks.bases import BASES, Base, find_base, make_base
 
+TORCH = "torch.nn.modules."
 Only = str | type[nn.Module] | Sequence[str | type[nn.Module]] | None
 
 
@@ -28,14 +29,14 @@ class Found(NamedTuple):
 
 
 class Call(nn.Module):
-    """Stands where a function is called."""
+    """Stands where a function is called, until its AdaLin is made."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, found: Found) -> None:
         super().__init__()
-        self.function = function
+        self.found = found
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self.function(x, *args, **kwargs)
+    def forward(self, x: Tensor) -> Tensor:
+        return find_base(self.found.base or "").function(x)
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,17 @@ def _found(name: str, settings: dict[str, Any], inplace: bool = False) -> Found:
         return Found(name, name, inplace)
     if name == "gelu":
         return Found("gelu-tanh", "gelu-tanh")
-    largest = max(1.0, *(abs(settings.get(key, 1.0)) for key in ("negative_slope", "alpha")))
+    largest = max(1.0, abs(settings.get("negative_slope", settings.get("alpha", 1.0))))
     label = f"{name}({', '.join(f'{key}={value}' for key, value in settings.items())})"
     base = make_base(partial(family.function, **settings), lipschitz=largest, name=label)
     return Found(name, base, inplace)
 
 
-def _in_place(function: object) -> bool:
-    return str(getattr(function, "__name__", function)).endswith("_")
+def torch_class(module: nn.Module) -> type[nn.Module] | None:
+    """The class of ``torch.nn`` whose forward a module has, if it has one of these."""
+    kind: Any = next(kind for kind in type(module).__mro__ if kind.__module__.startswith(TORCH))
+    own = getattr(type(module), "forward", None)  # scripted modules have none
+    return kind if kind.forward is own else None
 
 
 def known_module(module: nn.Module) -> Found | None:
@@ -91,7 +95,7 @@ def known_module(module: nn.Module) -> Found | None:
         name = module.base.name
         return Found(name, name if BASES.get(name) is module.base else module.base)
     if isinstance(module, Call):
-        return _found(NAMES[module.function], {}, _in_place(module.function))
+        return module.found
     for name, family in FAMILIES.items():
         # A subclass with a forward of its own is another function.
         if isinstance(module, family.module) and type(module).forward is family.module.forward:
@@ -105,32 +109,29 @@ def base_of(module: nn.Module) -> Base | None:
     return find_base(found.base) if found and found.base else None
 
 
-def known_call(node: fx.Node) -> Found | None:
-    """The activation that a node of a graph calls as a function or method, if it does."""
-    if node.op not in ("call_function", "call_method") or node.target not in NAMES:
-        return None
-    name = NAMES[node.target]
-    settings = dict(zip(FAMILIES[name].settings, node.args[1:], strict=False)) | node.kwargs
-    settings.pop("input", None)
-    computed = any(isinstance(value, fx.Node) for value in settings.values())
-    return None if computed else _found(name, settings, _in_place(node.target))
+def known_function(function: Any, extra: list[Any], words: dict[str, Any]) -> Found:
+    """The activation that a function of ``NAMES`` is with these arguments behind its input."""
+    name = NAMES[function]
+    settings = dict(zip(FAMILIES[name].settings, extra, strict=False)) | words
+    return _found(name, settings, str(getattr(function, "__name__", function)).endswith("_"))
 
 
 class Filter:
     """Tells which activations are meant: names, module types, or all known ones."""
 
     def __init__(self, only: Only) -> None:
-        parts = [only] if isinstance(only, str | type) else list(only or ())
-        self.types = tuple(part for part in parts if isinstance(part, type))
-        self.names = set(BASES) if only is None else {p for p in parts if isinstance(p, str)}
+        several = isinstance(only, list | tuple | set | frozenset)
+        parts: list[Any] = list(only) if several else [only]  # type: ignore[arg-type]
         self.all = only is None
-        for name in parts:
-            if name not in BASES and not isinstance(name, type):
-                near = get_close_matches(str(name), BASES, n=1)
+        self.types = tuple(p for p in parts if isinstance(p, type) and issubclass(p, nn.Module))
+        self.names = set(BASES) if self.all else {p for p in parts if isinstance(p, str)}
+        for part in parts:
+            if not (self.all or part in self.types or (isinstance(part, str) and part in BASES)):
+                near = get_close_matches(str(part), BASES, n=1)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
                 raise ValueError(
                     f"`base` should be one of {', '.join(BASES)}, a module type, or several. "
-                    f"Received {name!r}{hint}"
+                    f"Received {part!r}{hint}"
                 )
 
     def module(self, module: nn.Module) -> Found | None:
@@ -138,9 +139,6 @@ class Filter:
             return None
         found = known_module(module)
         if isinstance(module, self.types):
-            return found or Found(type(module).__name__, None)
+            inplace = bool(getattr(module, "inplace", False))
+            return found or Found(type(module).__name__, None, inplace)
         return found if found and (self.all or found.name in self.names) else None
-
-    def call(self, node: fx.Node) -> Found | None:
-        found = known_call(node)
-        return found if found and found.name in self.names else None

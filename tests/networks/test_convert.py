@@ -1,12 +1,17 @@
 import copy
+import functools
 import pickle
+import random
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from networks.activations import Elementwise
 from networks.adalin import AdaLin
@@ -119,6 +124,7 @@ def test_a_converted_network_computes_the_same(name: str) -> None:
     assert type(module).__name__ == type(original).__name__
     assert isinstance(module, type(original))
     assert sorted(widths(module)) == sorted(expected)
+    assert sum(": AdaLin(" in line for line in lines) == len(expected)
     assert len(lines) == len(expected)
 
     out = module(x)
@@ -337,9 +343,12 @@ def test_unknown_widths_need_an_example() -> None:
         adalinize(module)
     assert type(module) is Reshaped
     assert list(module._modules) == ["norm", "drop", "relu"]
-    random = torch.get_rng_state()
-    adalinize(module, example_input=torch.randn(4, 6, generator=torch.Generator()), log=None)
-    assert torch.equal(torch.get_rng_state(), random)
+    state_of_random = torch.get_rng_state()
+    x = torch.randn(4, 6, generator=torch.Generator())
+    with pytest.raises(ValueError, match="`dim` should be the axis of the units at relu, above -4"):
+        adalinize(module, example_input=x)
+    adalinize(module, example_input=x, dim=-3, log=None)
+    assert torch.equal(torch.get_rng_state(), state_of_random)
     assert widths(module) == [3, 3]
     assert [p.training for p in module.modules() if not isinstance(p, AdaLin)] == modes[:-1]
     assert all(torch.equal(module.state_dict()[key], value) for key, value in state.items())
@@ -350,24 +359,31 @@ def test_the_forward_pass_leaves_no_marks() -> None:
 
     class Noise(nn.Module):
         count: Tensor
+        other: Tensor
+        history: list[int]
 
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("count", torch.zeros(()))
+            self.register_buffer("other", torch.zeros(()))
+            self.steps, self.history = 0, []
 
         def forward(self, x: Tensor) -> Tensor:
             if x.sum() < 1e9:  # keeps torch.fx out
                 modes.append(self.training)
             self.count += 1
+            self.other = self.other + 1
+            self.steps += 1
+            self.history.append(1)
             return x + torch.rand_like(x)
 
     noise = Noise()
-    random = torch.get_rng_state()
+    state_of_random = torch.get_rng_state()
     adalinize(nn.Sequential(noise, nn.ReLU()), example_input=torch.zeros(1, 3), log=None)
     assert modes == [False]
     assert noise.training
-    assert noise.count == 0
-    assert torch.equal(torch.get_rng_state(), random)
+    assert noise.count == noise.other == noise.steps == len(noise.history) == 0
+    assert torch.equal(torch.get_rng_state(), state_of_random)
 
 
 def test_pooling_may_change_the_width() -> None:
@@ -388,70 +404,49 @@ def test_three_axes_need_dim() -> None:
     assert widths(adalinize(module, example_input=(x,), dim=-2, log=None)) == [3]
 
 
-def test_a_forward_that_depends_on_the_mode_is_not_rewritten() -> None:
-    class Net(nn.Module):
+def test_forwards_with_a_reason_to_stay_as_they_are() -> None:
+    class Decorated(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.dense, self.tanh = nn.Linear(3, 4), nn.Tanh()
+            self.dense, self.act = nn.Linear(4, 4), nn.ReLU()
 
-        def forward(self, x: Tensor) -> Tensor:
-            x = F.relu(self.dense(x))
-            x = self.tanh(F.dropout(x, 0.5, self.training))
-            return x
-
-    module = Net()
-    lines: list[str] = []
-    adalinize(module, log=lines.append)
-    assert type(module) is Net
-    assert widths(module) == [4]
-    assert "depends on the training mode: functions it calls are kept (relu)" in lines[1]
-
-
-def test_optional_arguments_keep_both_ways() -> None:
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.dense, self.tanh = nn.Linear(3, 4), nn.Tanh()
-
-        def forward(self, x: Tensor, mask: Tensor | None = None, scale: float = 2.0) -> Tensor:
-            x = self.tanh(self.dense(x)) * scale
-            return F.relu(x if mask is None else x * mask)
-
-    module = Net()
-    lines: list[str] = []
-    adalinize(module, log=lines.append)
-    assert type(module) is Net
-    assert widths(module) == [4]
-    assert "depends on its optional arguments" in lines[1]
-
-
-def test_what_a_trace_does_not_show_is_not_rewritten() -> None:
-    class Types(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.dense, self.tanh = nn.Linear(3, 4), nn.Tanh()
-
-        def forward(self, x: Tensor | list[Tensor]) -> Tensor:
-            return F.relu(self.tanh(self.dense(x if isinstance(x, Tensor) else x[0])))
-
-    class Contexts(Types):
-        def forward(self, x: Any) -> Tensor:
-            with torch.no_grad():
-                x = self.dense(x)
-            return F.relu(self.tanh(x))
-
-    class Decorated(Types):
         @torch.no_grad()
-        def forward(self, x: Any) -> Tensor:
-            return F.relu(self.tanh(self.dense(x)))
+        def forward(self, x: Tensor) -> Any:
+            return F.relu(self.act(self.dense(x)))
 
-    problems = {Types: "uses isinstance", Contexts: "uses no_grad", Decorated: "is decorated"}
-    for kind, problem in problems.items():
+    class Parent(Decorated):
+        def forward(self, x: Tensor) -> Any:
+            return F.relu(super().forward(x))
+
+    class Helped(Decorated):
+        def helper(self, x: Tensor) -> Tensor:
+            return F.relu(x)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.act(self.helper(self.dense(x)))
+
+    def private(self: Any, x: Tensor) -> Any:
+        return F.relu(self.act(self.dense(x))) if x.sum() < 1e9 else self.__hidden
+
+    scope = dict(globals())
+    exec("def sourceless(self, x):\n    return F.relu(self.act(self.dense(x)))", scope)
+    reasons = {
+        "the forward is decorated": Decorated(),
+        "the forward uses __class__ from around it": Parent(),
+        "the forward has no source": net(scope["sourceless"]),
+        "the forward uses names that are private to its class": net(private),
+        "they are called in another method": Helped(),
+        "the forward is that of a torch.fx.GraphModule": torch.fx.symbolic_trace(net(functions)),
+    }
+    for reason, module in reasons.items():
         lines: list[str] = []
-        module = adalinize(kind(), log=lines.append, example_input=torch.randn(1, 3))
+        x, kind = torch.randn(2, 4), type(module)
+        before = module(x)
+        only = nn.Sequential(module, nn.Tanh())  # which has another site
+        adalinize(only, log=lines.append, example_input=x)
         assert type(module) is kind
-        assert widths(module) == [4]
-        assert f"{problem}: functions it calls are kept" in lines[1]
+        assert any(reason in line and "functions it calls are kept" in line for line in lines)
+        assert torch.equal(module(x), before)
 
 
 def test_unused_activations_stay() -> None:
@@ -470,28 +465,132 @@ def test_unused_activations_stay() -> None:
     assert widths(module) == [4]
     assert type(module.unused) is nn.ReLU
     assert vars(module)["function"] is F.relu
-    assert lines[1:] == [f"{name} is kept: nothing calls it" for name in ("unused", "function")]
+    assert lines[1:] == ["unused is kept: nothing calls it"]
 
 
-def test_tracing_leaves_no_marks() -> None:
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.dense, self.act = nn.Linear(3, 4), nn.ReLU()
-            self.last: Tensor | None = None
+def counts(self: Any, x: Tensor) -> Tensor:
+    self.count += 1
+    return torch.tanh(self.act(self.dense(x)))
 
-        def forward(self, x: Tensor) -> Tensor:
-            self.last = x
-            return torch.tanh(self.act(self.dense(x))) + torch.ones(4)
 
-    module = Net()
-    lines: list[str] = []
-    before = set(vars(module))
-    adalinize(module, log=lines.append)
-    assert set(vars(module)) == before
-    assert module.last is None
-    assert type(module) is Net
-    assert "changes attributes or makes tensors" in lines[1]
+def counts_in_place(self: Any, x: Tensor) -> Tensor:
+    for buffer in self.buffers():
+        buffer.add_(1)
+    return torch.tanh(self.act(self.dense(x)))
+
+
+def collects(self: Any, x: Tensor) -> Tensor:
+    y = self.act(self.dense(x))
+    self.seen.append(1)
+    return torch.tanh(y)
+
+
+def draws(self: Any, x: Tensor) -> Tensor:
+    y = self.act(self.dense(x))
+    return x if torch.rand(1).item() < 0.2 else torch.tanh(y)
+
+
+def draws_of_python(self: Any, x: Tensor) -> Tensor:
+    y = self.act(self.dense(x))
+    return x if random.random() < 0.2 else torch.tanh(y)
+
+
+def draws_of_numpy(self: Any, x: Tensor) -> Tensor:
+    y = self.act(self.dense(x))
+    return x if np.random.random() < 0.2 else torch.tanh(y)
+
+
+def helper_without_gradients(self: Any, x: Tensor) -> Tensor:
+    return torch.tanh(self.act(self.dense(self.frozen(x))))
+
+
+def asks_for_gradients(self: Any, x: Tensor) -> Tensor:
+    y = self.act(self.dense(x))
+    return torch.tanh(y) if torch.is_grad_enabled() else y
+
+
+def helper_asks_for_types(self: Any, x: Tensor) -> Tensor:
+    return torch.tanh(self.act(self.dense(self.first(x))))
+
+
+def may_be_none(self: Any, x: Tensor, mask: Tensor | None) -> Tensor:
+    y = torch.tanh(self.act(self.dense(x)))
+    return y * 2 if mask is None else y * mask
+
+
+def any_number(self: Any, x: Tensor, *rest: Tensor, flag: float = 1.0) -> Tensor:
+    return torch.tanh(self.act(self.dense(x))) * flag
+
+
+def looks_up(self: Any, x: Tensor, name: str = "a") -> Tensor:
+    y = self.act(self.dense(x))
+    return torch.tanh(y) if name in {"a": 1} else y
+
+
+def drops_out(self: Any, x: Tensor) -> Tensor:
+    return torch.tanh(F.dropout(self.act(self.dense(x)), 0.5, self.training))
+
+
+def catches(self: Any, x: Tensor) -> Tensor:
+    try:
+        with torch.no_grad():
+            y = self.dense(x)
+    finally:
+        self.seen.append(1)
+    return torch.tanh(self.act(y))
+
+
+@pytest.mark.parametrize(
+    ("forward", "inputs"),
+    [
+        (counts, ()),
+        (counts_in_place, ()),
+        (collects, ()),
+        (draws, ()),
+        (draws_of_python, ()),
+        (draws_of_numpy, ()),
+        (helper_without_gradients, ()),
+        (asks_for_gradients, ()),
+        (helper_asks_for_types, ()),
+        (may_be_none, (None,)),
+        (may_be_none, (torch.ones(4),)),
+        (any_number, ()),
+        (looks_up, ("b",)),
+        (drops_out, ()),
+        (catches, ()),
+    ],
+)
+def test_all_else_that_a_forward_does_stays(forward: Any, inputs: tuple[Any, ...]) -> None:
+    module, original, x = net(forward), net(forward), torch.randn(3, 4)
+    original.dense.load_state_dict(module.dense.state_dict())
+    states = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
+    adalinize(module, log=None, example_input=(torch.ones(3, 4), *inputs))
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (random.getstate(), str(np.random.get_state())) == states[1:]
+    assert (module.count, module.seen) == (0, [])
+    assert isinstance(module.act, AdaLin)
+    for training, seed in product((True, False), range(4)):
+        results = []
+        for each in (module, original):
+            each.train(training)
+            torch.manual_seed(seed), random.seed(seed), np.random.seed(seed)
+            out, gradient = each(x, *inputs), None
+            if out.requires_grad:
+                (gradient,) = torch.autograd.grad(out.sum(), each.dense.weight, allow_unused=True)
+            results.append((out, gradient))
+        torch.testing.assert_close(*results, rtol=0, atol=0)
+    assert (module.count, module.seen) == (original.count, original.seen)
+
+
+def test_a_changed_buffer_of_the_graph_is_changed() -> None:
+    def moves(self: Any, x: Tensor) -> Any:
+        self.count.mul_(0.5).add_(1)
+        return F.relu(self.dense(x)) - self.count
+
+    module, x = adalinize(net(moves), log=None), torch.zeros(1, 4)
+    assert module.count == 0
+    assert not torch.equal(module(x), module(x))
+    assert module.count == 1.5
 
 
 class Untraceable(nn.Module):
@@ -509,13 +608,18 @@ def test_an_untraceable_module_uses_the_example() -> None:
     lines: list[str] = []
     with pytest.raises(ValueError, match="`example_input`"):
         adalinize(module)
+    assert type(module) is Untraceable
     assert type(module.act) is nn.ReLU
     adalinize(module, example_input=-torch.ones(1, 3), log=lines.append)
-    assert widths(module) == [4]
-    assert any("Untraceable) can't be traced" in line for line in lines)
+    assert len(widths(module)) == 2
+    assert any("is kept: the example misses it" in line for line in lines)
+    original = Untraceable()
+    original.dense = module.dense
+    for x in torch.randn(8, 1, 3):
+        assert torch.equal(module(x), original(x))
 
 
-def test_calls_of_a_kept_forward_share_one_layer() -> None:
+def test_each_call_in_the_source_has_its_own_layer_but_a_loop_has_one() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -523,19 +627,24 @@ def test_calls_of_a_kept_forward_share_one_layer() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             x = F.dropout(self.act(self.dense(x)), 0.5, self.training)
-            x = self.act(self.dense(x))
+            x = self.act(input=self.dense(x))
+            for _ in range(3):
+                x = torch.tanh(self.dense(x))
             return x
 
     lines: list[str] = []
-    assert widths(adalinize(Net(), log=lines.append)) == [4]
-    assert lines[1:] == ["act is one AdaLin for 2 calls"]
+    module = adalinize(Net(), log=lines.append)
+    names = {name for name, part in module.named_modules() if isinstance(part, AdaLin)}
+    assert names == {"act", "act_1", "tanh"}
+    assert lines[3:] == ["tanh is one AdaLin for 3 calls"]
 
 
 def test_calls_that_cannot_be_told_apart_must_agree() -> None:
     class Net(Untraceable):
         def forward(self, x: Tensor) -> Tensor:
-            x = self.dense(self.act(x)) if x.sum() < 1e9 else x
-            x = self.act(x)
+            for _ in range(2):
+                x = self.act(x)
+                x = self.dense(x) if x.shape[1] == 3 else x
             return x
 
     module = Net()
@@ -572,7 +681,7 @@ def test_a_transformer_encoder_with_padding() -> None:
     torch.testing.assert_close(out, train)
 
 
-def test_a_function_in_an_attribute_becomes_a_module_of_that_name() -> None:
+def test_a_function_in_an_attribute_is_called_as_a_module() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -581,9 +690,10 @@ def test_a_function_in_an_attribute_becomes_a_module_of_that_name() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.act(self.dense(x))
 
-    module = adalinize(Net(), log=None)
-    assert isinstance(module.act, AdaLin)
-    assert type(module) is Net
+    module, x = Net(), torch.randn(2, 3)
+    before = module(x)
+    assert torch.equal(adalinize(module, log=None)(x), before)
+    assert isinstance(module.tanh, AdaLin)
     unchanged = Net()
     with pytest.raises(ValueError, match="`base` should match"):
         adalinize(unchanged, "relu")
@@ -592,37 +702,91 @@ def test_a_function_in_an_attribute_becomes_a_module_of_that_name() -> None:
     assert vars(unchanged)["act"] is torch.tanh
 
 
-def test_writing_in_place_is_kept_or_refused() -> None:
+def net(forward: Callable[..., Any], act: Any = None) -> Any:
+    """A network with that forward."""
+
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.dense, self.relu = nn.Linear(3, 4), nn.ReLU(inplace=True)
-            self.body = nn.Sequential(nn.Tanh(), nn.Linear(4, 4))
+            self.dense, self.act = nn.Linear(4, 4), act or nn.ReLU()
+            self.register_buffer("count", torch.zeros(()))
+            self.seen: list[object] = []
 
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.dense(x)
-            y = self.body(self.relu(x))
-            x = y + x  # this x is relu(x)
-            return x
+        @torch.no_grad()
+        def frozen(self, x: Tensor) -> Tensor:
+            return self.dense(x)  # type: ignore[no-any-return]
 
-    module, x = Net(), torch.randn(5, 3)
+        def first(self, x: Any) -> Any:
+            return x[0] if isinstance(x, tuple) else x
+
+    Net.forward = forward
+    return Net()
+
+
+def in_place(forward: Callable[..., Any]) -> Any:
+    return net(forward, nn.ReLU(inplace=True))
+
+
+def slices(self: Any, x: Tensor) -> Tensor:
+    y: Tensor = self.dense(x)
+    y[:, :2].relu_()
+    return y
+
+
+def views(self: Any, x: Tensor) -> Tensor:
+    y: Tensor = self.dense(x)
+    self.act(y.view(-1, 2))
+    return y
+
+
+def chunks(self: Any, x: Tensor) -> Tensor:
+    a, b = self.dense(x).chunk(2, 1)
+    return torch.cat([self.act(a), b], 1)
+
+
+def read_again(self: Any, x: Tensor) -> Any:
+    y: Tensor = self.dense(x)
+    return self.dense(self.act(y)) + y
+
+
+def of_the_caller(self: Any, x: Tensor) -> Any:
+    return self.dense(self.act(x)) + 1
+
+
+def not_traced(self: Any, x: Tensor) -> Tensor:
+    y: Tensor = self.dense(x)
+    if x.sum() < 1e9:
+        self.act(y)
+    return y
+
+
+@pytest.mark.parametrize("forward", [slices, views, chunks, read_again, of_the_caller, not_traced])
+def test_writing_in_place_is_refused(forward: Any) -> None:
+    module = in_place(forward)
+    with pytest.raises(ValueError, match="changes its input in place.*set its `inplace` to False"):
+        adalinize(module, example_input=torch.ones(2, 4))
+    assert isinstance(module.act, nn.ReLU)
+    body = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 4))
+    with pytest.raises(ValueError, match="the activation 0 changes its input in place"):
+        adalinize(body)
+
+
+def of_a_sum(self: Any, x: Tensor) -> Any:
+    y: Tensor = self.dense(x)
+    y += x
+    return self.dense(F.dropout(self.act(y), 0.5, self.training))
+
+
+def of_layers(self: Any, x: Tensor) -> Tensor:
+    return torch.relu_(self.dense(self.act(self.dense(x)))) + x
+
+
+@pytest.mark.parametrize("forward", [of_a_sum, of_layers])
+def test_writing_in_place_into_a_new_tensor(forward: Any) -> None:
+    module, x = in_place(forward).eval(), torch.randn(3, 4)
     before = module(x)
     assert torch.equal(adalinize(module, log=None)(x), before)
-    module = Net()
-    module.body[0] = nn.ReLU(inplace=True)
-    module.add_module("relu", nn.Identity())
-    with pytest.raises(ValueError, match="body.0 changes its input in place"):
-        adalinize(module)
-    assert type(module.body[0]) is nn.ReLU
-
-    class Mode(Net):
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.dense(x)
-            x = F.dropout(self.body(self.relu(x)), 0.5, self.training) + x
-            return x
-
-    with pytest.raises(ValueError, match="relu changes its input in place"):
-        adalinize(Mode())
+    assert widths(module) == [4] * (1 + (forward is of_layers))
 
 
 def test_a_call_that_the_example_misses() -> None:
@@ -641,12 +805,12 @@ def test_a_call_that_the_example_misses() -> None:
                 x = self.rare(x)
             return x
 
-    module = Net()
-    with pytest.raises(ValueError, match="the width at rare.silu can't be read.*that gets there"):
-        adalinize(module, example_input=torch.ones(1, 3))
-    assert type(module.rare) is Act
-    assert not module.rare._modules
-    assert widths(adalinize(module, nn.ReLU, example_input=torch.ones(1, 3), log=None)) == [4]
+    module, lines = Net(), []  # type: ignore[var-annotated]
+    adalinize(module, example_input=torch.ones(1, 3), log=lines.append)
+    assert widths(module) == [4]
+    assert lines[1:] == ["rare.silu is kept: the example misses it"]
+    x = torch.randn(2, 3)
+    assert torch.equal(module.rare(x), F.silu(x))
 
 
 def test_shared_blocks_and_module_lists() -> None:
@@ -665,7 +829,7 @@ def test_shared_blocks_and_module_lists() -> None:
     before = module(x)
     assert torch.equal(adalinize(module, log=None)(x), before)
     assert len(module.acts) == 1
-    assert {n for n, p in module.named_modules() if isinstance(p, AdaLin)} == {"acts.0", "acts_0_1"}
+    assert {n for n, p in module.named_modules() if isinstance(p, AdaLin)} == {"acts.0"}
     block = nn.Sequential(nn.Linear(4, 4), nn.ReLU())  # shared weights have shared neurons
     assert widths(adalinize(nn.Sequential(block, block), log=None)) == [4]
 
@@ -680,6 +844,172 @@ def test_broadcasting_does_not_hide_the_width() -> None:
             return F.relu(self.narrow(x) * self.wide(x))
 
     assert widths(adalinize(Net(), log=None)) == [4]
+
+
+def with_settings(self: Any, x: Tensor) -> Any:
+    return self.gelu(self.dense(x), approximate="tanh")
+
+
+def through_a_partial(self: Any, x: Tensor) -> Any:
+    return self.leaky(self.dense(x))
+
+
+def by_name(self: Any, x: Tensor) -> Any:
+    return self.act(input=self.dense(x))
+
+
+@pytest.mark.parametrize("forward", [with_settings, through_a_partial, by_name])
+def test_calls_with_more_than_the_input(forward: Any) -> None:
+    module, x = net(forward), torch.randn(3, 4)
+    module.gelu, module.leaky = F.gelu, functools.partial(F.leaky_relu, negative_slope=0.3)
+    before = module(x)
+    assert torch.equal(adalinize(module, log=None, example_input=x)(x), before)
+    assert widths(module) == [4]
+    assert module.gelu is F.gelu
+
+
+def test_a_named_input_in_a_forward_that_is_kept() -> None:
+    module = net(lambda self, x, **kwargs: self.act(input=self.dense(x)))
+    with pytest.raises(ValueError, match="act is called with a named argument: call it as f"):
+        adalinize(module)
+
+
+def test_activations_in_lists_tuples_and_dicts() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    module = net(forward)
+    module.layers = [module.dense, module.act]
+    module.pair, module.named = (module.act, 1), {"act": module.act}
+    adalinize(module, log=None)
+    held = (module.layers[1], module.pair[0], module.named["act"])
+    assert all(layer is module.act for layer in held)
+    module(torch.randn(2, 4)).sum().backward()
+    assert module.act.alpha.grad is not None
+
+
+def test_dim_is_for_more_than_two_axes() -> None:
+    module = nn.Sequential(nn.Flatten(2), nn.ReLU(), nn.Flatten(), nn.Tanh())
+    adalinize(module, example_input=torch.randn(2, 3, 4, 5), dim=-2, log=None)
+    assert widths(module) == [3, 60]
+    with pytest.raises(ValueError, match="axis of the units at 1, above -3 .*Received -3"):
+        adalinize(
+            nn.Sequential(nn.Flatten(2), nn.ReLU()), example_input=torch.ones(2, 3, 1, 1), dim=-3
+        )
+
+
+def test_more_than_two_axes_need_dim_where_they_are_measured() -> None:
+    def dense_block(self: Any, x: Tensor) -> Tensor:
+        return torch.relu(self.pool(torch.cat([self.conv(x), x], 1)))
+
+    module: Any = net(dense_block)
+    module.conv, module.pool = nn.Conv2d(3, 5, 1), nn.MaxPool2d(2)
+    stack = nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(2), module)
+    adalinize(stack, example_input=torch.randn(2, 3, 6, 6), dim=-3, log=None)
+    assert (module.relu.dim, module.relu.num_features) == (-3, 8)
+
+    def heads(self: Any, x: Tensor) -> Tensor:
+        return F.silu(self.dense(x).view(2, -1, 2, 2))
+
+    with pytest.raises(ValueError, match="`dim` should be the axis of the units at silu"):
+        adalinize(net(heads), example_input=torch.randn(2, 5, 4))
+
+
+def functions(self: Any, x: Tensor) -> Tensor:
+    return F.relu(self.dense(x))
+
+
+def parametrized() -> nn.Module:
+    module = net(functions)
+    module.weight = nn.Parameter(torch.ones(4))
+    parametrize.register_parametrization(module, "weight", nn.Identity())
+    return module  # type: ignore[no-any-return]
+
+
+def test_parametrized_modules_are_ones_own() -> None:
+    module, x = nn.Sequential(parametrized(), nn.Tanh()), torch.randn(3, 4)
+    before = module(x)
+    assert torch.equal(adalinize(module, log=None)(x), before)
+    assert widths(module) == [4, 4]
+    assert torch.equal(copy.deepcopy(module)(x), before)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_compiled_modules_are_kept() -> None:
+    compiled = torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
+    module, lines = nn.Sequential(compiled, nn.Linear(4, 3), nn.ReLU()), []  # type: ignore[var-annotated]
+    adalinize(module, log=lines.append)
+    assert widths(module) == [3]
+    assert lines[1:] == ["0 is kept: torch.jit has compiled it"]
+    broken = nn.Sequential(compiled, nn.Flatten(), nn.ReLU())
+    with pytest.raises(ValueError, match="the width at 2 can't be read"):
+        adalinize(broken)
+    assert broken(torch.ones(1, 4)).shape == (1, 4)
+
+
+def test_what_is_not_among_the_bases_is_told() -> None:
+    layers = (nn.Linear(4, 4), nn.ReLU(), nn.ReLU6(), nn.Hardswish(), nn.ReLU6(), nn.Softmax(-1))
+    lines: list[str] = []
+    adalinize(nn.Sequential(*layers, nn.GRU(4, 4)), log=lines.append)
+    kept = "GRU (1), Hardswish (1), ReLU6 (2)"
+    assert lines[1:] == [f"kept: {kept}, which are not among the bases"]
+
+
+class Gated(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.glu(super().forward(x))
+
+
+class Shifted(nn.ReLU):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(min=0.5)
+
+
+def test_subclasses_with_a_forward_of_their_own() -> None:
+    with pytest.raises(ValueError, match="the width at 1 can't be read"):
+        adalinize(nn.Sequential(Gated(4, 8), nn.ReLU()))
+    module = nn.Sequential(Gated(4, 8), nn.ReLU(), nn.Linear(4, 4), Shifted())
+    lines: list[str] = []
+    adalinize(module, nn.ReLU, to="relu", example_input=torch.ones(1, 4), log=lines.append)
+    assert [type(part) for part in module][1::2] == [AdaLin, AdaLin]  # asked for by type
+    assert base_of(Shifted()) is None
+    module = nn.Sequential(nn.Linear(4, 4), Shifted(), nn.Tanh())
+    adalinize(module, example_input=torch.ones(1, 4), log=lines.append)
+    assert widths(module) == [4]
+    assert type(module[1]) is Shifted
+
+
+def test_norms_behind_convolutions_keep_their_axis() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 5, 1), nn.LayerNorm(7), nn.ReLU())
+    sites, _ = replace_activations(module, lambda site: nn.Identity())
+    assert sites == (Site("2", "relu", 5, -3),)
+
+
+def test_a_slope_below_one_keeps_its_lipschitz_constant() -> None:
+    for layer, constant in ((nn.LeakyReLU(0.2), 1.0), (nn.LeakyReLU(2.0), 2.0), (nn.ELU(3.0), 3.0)):
+        base = base_of(layer)
+        assert base is not None
+        assert base.lipschitz == constant
+
+
+def test_one_alpha_for_the_layers_of_one_call() -> None:
+    module = mlp()
+    adalinize(module, "relu", granularity="network", init=0.75, log=None)
+    adalinize(module, "tanh", granularity="network", init=0.25, log=None)
+    assert [float(p) for n, p in module.state_dict().items() if "alpha" in n] == [0.75, 0.25]
+    parts = nn.ModuleDict({"seeds": Torso((4,), (2,), Architecture((8,), "relu")), "one": mlp()})
+    with pytest.raises(ValueError, match="the same leading axes"):
+        adalinize(parts, granularity="network")
+    assert widths(parts) == []
+
+
+@pytest.mark.parametrize("base", [nn.ReLU(), F.relu, 5, [[]], [nn.ReLU()], [None]])
+def test_bad_filters(base: Any) -> None:
+    with pytest.raises(ValueError, match="`base` should be one of relu, .*Received") as error:
+        adalinize(mlp(), base)
+    assert "\n" not in str(error.value)
 
 
 def test_twice() -> None:

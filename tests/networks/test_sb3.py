@@ -390,19 +390,25 @@ def test_another_optimizer() -> None:
 
 
 class Extractor(BaseFeaturesExtractor):
-    """Two activation modules and a function; with ``branch``, a forward that can't be traced."""
+    """Two activation modules and a function."""
 
-    def __init__(self, observation_space: spaces.Space[Any], branch: bool = False) -> None:
+    def __init__(self, observation_space: spaces.Space[Any]) -> None:
         super().__init__(observation_space, 6)
         self.first = nn.Linear(5, 7)
         self.norm = nn.LayerNorm(7)
         self.bend = nn.ELU()
         self.second = nn.Sequential(nn.Linear(7, 4), nn.SiLU(), nn.Linear(4, 6))
-        self.branch = branch
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.second(self.bend(self.norm(self.first(observations)))))
+
+
+class Branching(Extractor):
+    """A forward that can't be traced, with a way that is rarely taken."""
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         x = self.second(self.bend(self.norm(self.first(observations))))
-        return -F.relu(x) if self.branch and x.sum() > 0 else F.relu(x)
+        return F.silu(x) if x.sum() > 1e9 else F.relu(x)
 
 
 def test_a_features_extractor_of_ones_own() -> None:
@@ -418,8 +424,8 @@ def test_a_features_extractor_of_ones_own() -> None:
 
 
 def test_what_stays_in_a_features_extractor_is_told() -> None:
-    with pytest.warns(UserWarning, match="activations of Extractor: .*can't be traced"):
-        make("dqn", features_extractor_class=Extractor, features_extractor_kwargs={"branch": True})
+    with pytest.warns(UserWarning, match="of Branching: silu is kept: the example misses it"):
+        make("dqn", features_extractor_class=Branching)
 
 
 # Saving
@@ -547,6 +553,11 @@ def test_the_rl_zoo_finds_a_policy() -> None:
         ("ppo", {"activation": nn.ReLU}, "`activation` should be a name, like 'adalin-relu'"),
         ("ppo", {"activation_fn": nn.ReLU}, "`activation_fn` should not be given"),
         (
+            "sac",
+            {"activaton": "relu"},
+            r"arguments of SACMlpPolicy. Received 'activaton' \(did you mean 'activation'\?\)",
+        ),
+        (
             "a2c",
             {"adalin": {"granularty": "layer"}},
             r"Received 'granularty' \(did you mean 'granularity'\?\)",
@@ -564,6 +575,35 @@ def test_bad_policy_kwargs(algorithm: str, policy_kwargs: dict[str, Any], messag
     with pytest.raises(ValueError, match=message) as error:
         make(algorithm, **policy_kwargs)
     assert "\n" not in str(error.value)
+
+
+def test_no_options_are_no_error() -> None:
+    assert count(make("sac", activation="relu", adalin={}).policy, AdaLin) == 0
+    assert bases(make("sac", activation={}, adalin={}).actor) == {"relu"}
+
+
+class Images(BaseFeaturesExtractor):
+    """Convolutions in a forward that can't be traced, and that reads a width only from a pass."""
+
+    def __init__(self, observation_space: spaces.Space[Any]) -> None:
+        super().__init__(observation_space, 4)
+        self.conv, self.act, self.count = nn.Conv2d(3, 4, 8, 4), nn.ELU(), 0
+
+    def forward(self, observations: torch.Tensor) -> Any:
+        self.count += 1
+        x = self.conv(observations)
+        return self.act(x).mean((2, 3)) if x.sum() < 1e9 else x
+
+
+def test_images_of_a_forward_that_cannot_be_traced() -> None:
+    extractor = make(
+        "dqn",
+        sb3.policy("dqn", "CnnPolicy"),
+        noise("dqn", "CnnPolicy"),
+        features_extractor_class=Images,
+        net_arch=[],
+    ).q_net.features_extractor
+    assert (extractor.act.dim, extractor.act.num_features, extractor.count) == (-3, 4, 0)
 
 
 @pytest.mark.parametrize(
