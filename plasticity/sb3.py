@@ -43,13 +43,13 @@ class PlasticityCallback(BaseCallback):
     touched, and learning is bit for bit what it is without.
 
     TensorBoard, CSV and JSON get a row for each probe, at its own step; the table on the console
-    shows the latest values of whole networks.  On-policy algorithms are probed at the end of the
-    rollout in which a probe falls due.
+    shows the latest dormant fraction (tau 0.025) of each network.  On-policy algorithms are probed
+    at the end of the rollout in which a probe falls due.
 
     Args:
         every: Environment steps between two probes.
         probe_size: Number of states to look at.
-        metrics: Which metrics, keys of ``plasticity.probe.METRICS``; by default all.
+        metrics: Which of ``plasticity.probe.METRICS``; by default all.
         seed: Of the generator of the probe states.
         verbose: As in SB3.
 

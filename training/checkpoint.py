@@ -28,7 +28,15 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     leaves = dict(_leaves(state))
-    tensors = {k: v.detach().cpu().contiguous() for k, v in leaves.items() if isinstance(v, Tensor)}
+    tensors: dict[str, Tensor] = {}
+    memory: set[int] = set()
+    for name, leaf in leaves.items():
+        if isinstance(leaf, Tensor):
+            tensor = leaf.detach().cpu().contiguous()
+            # safetensors refuses shared memory: layers may share one alpha.
+            shared = tensor.untyped_storage().data_ptr() in memory
+            tensors[name] = tensor.clone() if shared else tensor
+            memory.add(tensor.untyped_storage().data_ptr())
     rest = {k: v for k, v in leaves.items() if not isinstance(v, Tensor)}
     save_file(tensors, aside / TENSORS)
     with open(aside / REST, "w") as file:

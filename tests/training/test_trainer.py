@@ -122,6 +122,22 @@ def test_checkpoint_restores_the_agent(tmp_path: Path) -> None:
         assert torch.equal(a, b)
 
 
+def test_checkpoint_of_layers_that_share_one_alpha(tmp_path: Path) -> None:
+    flags = "--activation adalin-tanh --adalin.granularity network --adalin.init uniform"
+    first = trainer(tmp_path / "r", flags)
+    first.run()
+    fresh = trainer(tmp_path / "fresh", f"{flags} --seed 5")
+    fresh.agent.load_state_dict(checkpoint.load(tmp_path / "r" / "checkpoint")["agent"])
+    alphas = [
+        [value for name, value in t.agent.state_dict()["q"].items() if name.endswith("alpha")]
+        for t in (first, fresh)
+    ]
+    assert len(alphas[0]) == 2
+    assert all(map(torch.equal, *alphas))
+    first_layer, second_layer = fresh.agent.learners()["q"].network.torso.dense  # type: ignore[union-attr, misc]
+    assert first_layer.activation.alpha is second_layer.activation.alpha
+
+
 def test_checkpoint_before_the_first_update_can_be_loaded(tmp_path: Path) -> None:
     trainer(tmp_path / "r", "--dqn.learning-starts 1000").run()
     state = checkpoint.load(tmp_path / "r" / "checkpoint")
