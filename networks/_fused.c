@@ -105,8 +105,12 @@ static inline float gated_step(float g, float x, float s, float a, float scale, 
 
 static inline float relu_step(float g, float x, float a, float *dx) {
     float part = g * x;
+    int32_t bits;
+    memcpy(&bits, &part, 4);
+    bits &= (int32_t)(x > 0) - 1; /* a product with 0 would make infinity NaN, a choice is slow */
+    memcpy(&part, &bits, 4);
     *dx = x > 0 ? g : g * a;
-    return x > 0 ? 0.0f : part;
+    return part;
 }
 
 #define UNITS 512
