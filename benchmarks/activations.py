@@ -195,7 +195,8 @@ def main() -> None:
         for compiled in (False,) if arguments.no_compile else (False, True):
             mode = "compiled" if compiled else "eager"
             print(f"\n## The layer alone, forward and backward, {mode}, {where}")
-            print("\nmemory: the peak beside the input, in tensors of its size.")
+            if not compiled:
+                print("\nmemory: the peak beside the input, in tensors of its size.")
             head = ["shape", "activation", "us", "beside the base", "plain / this", "memory"]
             table(head, layer_rows(device, arguments.seconds, compiled))
 
