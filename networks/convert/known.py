@@ -112,7 +112,8 @@ def base_of(module: nn.Module) -> Base | None:
 def known_function(function: Any, extra: list[Any], words: dict[str, Any]) -> Found:
     """The activation that a function of ``NAMES`` is with these arguments behind its input."""
     name = NAMES[function]
-    settings = dict(zip(FAMILIES[name].settings, extra, strict=False)) | words
+    known = FAMILIES[name].settings
+    settings = dict(zip(known, extra, strict=False)) | {k: words[k] for k in known if k in words}
     return _found(name, settings, str(getattr(function, "__name__", function)).endswith("_"))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from networks import layers
 from networks.activations import Elementwise
 from networks.adalin import AdaLin
-from networks.convert.known import NAMES, TORCH, Filter, Found, torch_class
+from networks.convert.known import NAMES, TORCH, Call, Filter, Found, torch_class
 from networks.convert.source import UnwritableError, give_modules
 from networks.convert.state import Seen, inputs_of, undisturbed
 from networks.convert.tracing import trace
@@ -92,7 +92,8 @@ class Search:
         # Functions are left in methods that a forward calls, or where its source can't be changed.
         if left or (why and graph is None and self.wanted.names):
             functions = f" ({', '.join(sorted(left))})" if left else ""
-            reason = f"the forward {why}" if why else "they are called in another method"
+            elsewhere = "they are called in another method, or with settings that are computed"
+            reason = f"the forward {why}" if why else elsewhere
             self.notes.append(
                 f"{path} ({type(module).__name__}): functions it calls are kept{functions}, "
                 f"for {reason}"
@@ -114,7 +115,8 @@ class Search:
         spot.units = next(iter(known), None)
         if isinstance(owner, TRANSFORMERS) and name == "activation":
             spot.units = behind(owner.linear1)
-        seen = calls or None not in self.graphs.values()
+        untraced = isinstance(module, Call) or None in self.graphs.values()
+        seen = calls or not untraced
         if found.inplace and not (seen and all(self.widths.own(*value) for value in inputs)):
             raise ValueError(  # AdaLin leaves its input as it is
                 f"the activation {spot.path} changes its input in place, which may be used again: "

@@ -177,4 +177,8 @@ class Widths:
             return self.own(child, self._result(child))
         if called(node) in _IN_PLACE:
             return self.own(owner, input_of(node))
-        return called(node) in _FRESH or called(node) in NAMES
+        if called(node) in NAMES:
+            name = str(getattr(node.target, "__name__", node.target))
+            new = not (name.endswith("_") or node.kwargs.get("inplace"))
+            return new or self.own(owner, input_of(node))
+        return called(node) in _FRESH

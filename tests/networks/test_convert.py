@@ -610,9 +610,8 @@ def test_an_untraceable_module_uses_the_example() -> None:
         adalinize(module)
     assert type(module) is Untraceable
     assert type(module.act) is nn.ReLU
-    adalinize(module, example_input=-torch.ones(1, 3), log=lines.append)
-    assert len(widths(module)) == 2
-    assert any("is kept: the example misses it" in line for line in lines)
+    adalinize(module, example_input=torch.randn(64, 3), log=lines.append)
+    assert {n for n, p in module.named_modules() if isinstance(p, AdaLin)} == {"act", "tanh"}
     original = Untraceable()
     original.dense = module.dense
     for x in torch.randn(8, 1, 3):
@@ -693,7 +692,9 @@ def test_a_function_in_an_attribute_is_called_as_a_module() -> None:
     module, x = Net(), torch.randn(2, 3)
     before = module(x)
     assert torch.equal(adalinize(module, log=None)(x), before)
-    assert isinstance(module.tanh, AdaLin)
+    assert isinstance(module.act, AdaLin)
+    with pytest.raises(TypeError):  # and not silently without effect
+        module.act = torch.exp
     unchanged = Net()
     with pytest.raises(ValueError, match="`base` should match"):
         adalinize(unchanged, "relu")
@@ -862,10 +863,89 @@ def by_name(self: Any, x: Tensor) -> Any:
 def test_calls_with_more_than_the_input(forward: Any) -> None:
     module, x = net(forward), torch.randn(3, 4)
     module.gelu, module.leaky = F.gelu, functools.partial(F.leaky_relu, negative_slope=0.3)
-    before = module(x)
-    assert torch.equal(adalinize(module, log=None, example_input=x)(x), before)
-    assert widths(module) == [4]
-    assert module.gelu is F.gelu
+    before, lines = module(x), []  # type: ignore[var-annotated]
+    both = nn.Sequential(module, nn.Tanh())
+    assert torch.equal(adalinize(both, log=lines.append)[0](x), before)
+    kept = [line for line in lines if "with settings that are computed" in line]
+    assert len(kept) == (forward is not by_name)
+    assert len(widths(module)) == (forward is by_name)
+
+
+def one_of_two(self: Any, x: Tensor) -> Any:
+    if self.training:
+        return self.act(self.dense(x))
+    return self.act(self.dense(x) + 1)
+
+
+def function_on_two_ways(self: Any, x: Tensor) -> Any:
+    x = self.act(self.dense(x))
+    return F.silu(x) if self.training else F.silu(x - 1)
+
+
+def in_place_on_a_rare_way(self: Any, x: Tensor) -> Tensor:
+    y: Tensor = self.act(self.dense(x))
+    if not self.training:
+        F.tanh(y.add_(1)), torch.relu_(y)
+    return y
+
+
+def shadowed(self: Any, x: Tensor) -> Any:
+    y = self.act(self.dense(x))
+    return sum(tanh(y) for tanh in (torch.exp, torch.cos)) + (lambda tanh: tanh(y))(torch.cos)
+
+
+def in_place_in_a_chain(self: Any, x: Tensor) -> Any:
+    y = self.act(self.dense(x))
+    torch.relu_(y).tanh_()
+    return y
+
+
+def of_another_kind(self: Any, x: Tensor) -> Any:
+    text = """two
+            lines"""
+    # old = F.tanh(x)
+    return self.act(self.dense(x)) + len(text) + self.thing.tanh()
+
+
+class Thing:
+    def tanh(self) -> float:
+        return 2.0
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        one_of_two,
+        function_on_two_ways,
+        in_place_on_a_rare_way,
+        shadowed,
+        in_place_in_a_chain,
+        of_another_kind,
+    ],
+)
+def test_ways_and_names_that_a_careless_rewriting_would_miss(forward: Any) -> None:
+    module, original, x = net(forward), net(forward), torch.randn(3, 4)
+    original.dense.load_state_dict(module.dense.state_dict())
+    module.thing = original.thing = Thing()
+    try:
+        adalinize(module, log=None)
+    except ValueError as error:
+        assert "changes its input in place" in str(error)  # noqa: PT017
+        assert forward in (in_place_on_a_rare_way, in_place_in_a_chain)
+    for training in (True, False):
+        assert torch.equal(module.train(training)(x), original.train(training)(x))
+    if isinstance(module.act, AdaLin):
+        with torch.no_grad():
+            module.act.alpha.fill_(1)
+        for training in (True, False):
+            assert not torch.equal(module.train(training)(x), original.train(training)(x))
+
+
+def test_a_new_one_of_a_converted_class_is_as_it_was() -> None:
+    module = adalinize(NatureCNN(), log=None)
+    fresh = type(module)()
+    assert type(fresh) is NatureCNN
+    assert type(copy.deepcopy(module)) is type(module)
 
 
 def test_a_named_input_in_a_forward_that_is_kept() -> None:
