@@ -53,6 +53,7 @@ class AdaLin(nn.Module):
 
     Attributes:
         alpha: ``(*lead, F)``, or ``(*lead, 1)`` if the units share it.
+        path: Where it is in its network, for error messages; ``adalinize`` sets it.
 
     Raises:
         ValueError: If an argument is not one of those above.
@@ -88,6 +89,7 @@ class AdaLin(nn.Module):
         self.init = _check_init(init, shape)
         self.dim = dim
         self.lead = lead
+        self.path = ""
         self.alpha = nn.Parameter(torch.empty(shape))
         self.reset_parameters()
 
@@ -127,7 +129,8 @@ class AdaLin(nn.Module):
             )
         if x.shape[self.dim] != self.num_features:
             raise ValueError(
-                f"AdaLin over {self.base.name!r} was made for {self.num_features} units. "
+                f"AdaLin over {self.base.name!r}{self.path and f' at {self.path}'} was made for "
+                f"{self.num_features} units. "
                 f"Received {x.shape[self.dim]} on axis {self.dim} of shape {tuple(x.shape)}"
             )
 

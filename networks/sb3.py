@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from networks.activations import AdaLinConfig, make_activation
-from networks.adalin import share_alpha
+from networks.adalin import AdaLin, share_alpha
 from networks.convert import Site, replace_activations
 
 KINDS = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
@@ -178,6 +178,8 @@ class AdaLinPolicy(BasePolicy):
 
         def make(site: Site) -> nn.Module:
             new.append(_same_width(name, site.num_features, site.dim, self._options))
+            if isinstance(new[-1], AdaLin):
+                new[-1].path = site.path
             return new[-1]
 
         _, notes = replace_activations(module, make, **options)

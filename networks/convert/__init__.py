@@ -238,6 +238,7 @@ def adalinize(
             dim=site.dim,
             lead=site.lead,
         )
+        layer.path = site.path
         lines.append(f"{site.path}: {layer}")
         new.append(layer)
         return layer

@@ -1092,6 +1092,14 @@ def test_bad_filters(base: Any) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_wrong_width_names_the_layer_and_both_widths() -> None:
+    body = adalinize(nn.Sequential(nn.Linear(3, 4), nn.Tanh()), log=None)
+    body[0] = nn.Linear(3, 5)
+    message = "AdaLin over 'tanh' at 1 was made for 4 units. Received 5 on axis -1"
+    with pytest.raises(ValueError, match=message):
+        body(torch.ones(2, 3))
+
+
 def test_twice() -> None:
     module, x = NatureCNN(), torch.randn(1, 4, 36, 36)
     adalinize(module, log=None)
