@@ -1,9 +1,12 @@
 import copy
 import functools
+import importlib.util
+import linecache
 import pickle
 import random
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -891,7 +894,7 @@ def in_place_on_a_rare_way(self: Any, x: Tensor) -> Tensor:
 
 def shadowed(self: Any, x: Tensor) -> Any:
     y = self.act(self.dense(x))
-    return sum(tanh(y) for tanh in (torch.exp, torch.cos)) + (lambda tanh: tanh(y))(torch.cos)
+    return sum(tanh(y) for tanh in (torch.exp, torch.cos))
 
 
 def in_place_in_a_chain(self: Any, x: Tensor) -> Any:
@@ -905,6 +908,9 @@ def of_another_kind(self: Any, x: Tensor) -> Any:
             lines"""
     # old = F.tanh(x)
     return self.act(self.dense(x)) + len(text) + self.thing.tanh()
+
+
+tanh = torch.tanh  # the global name that `shadowed` hides
 
 
 class Thing:
@@ -934,11 +940,30 @@ def test_ways_and_names_that_a_careless_rewriting_would_miss(forward: Any) -> No
         assert forward in (in_place_on_a_rare_way, in_place_in_a_chain)
     for training in (True, False):
         assert torch.equal(module.train(training)(x), original.train(training)(x))
+    assert len(widths(module)) <= 1  # the functions stay what they are
     if isinstance(module.act, AdaLin):
         with torch.no_grad():
             module.act.alpha.fill_(1)
         for training in (True, False):
             assert not torch.equal(module.train(training)(x), original.train(training)(x))
+
+
+def test_a_source_that_was_edited_after_its_import_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "edited_later.py"
+    text = "from torch.nn import functional as F\n\n\ndef forward(self, x):\n"
+    file.write_text(text + "    return F.relu(self.act(self.dense(x)))\n")
+    spec = importlib.util.spec_from_file_location("edited_later", file)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    module, x, lines = net(loaded.forward), torch.randn(3, 4), []  # type: ignore[var-annotated]
+    before = module(x)
+    file.write_text(text + "    return F.relu(self.act(self.dense(x))) - 5\n")
+    linecache.checkcache()
+    adalinize(module, log=lines.append)
+    assert torch.equal(module(x), before)
+    assert any("has another source now" in line for line in lines)
 
 
 def test_a_new_one_of_a_converted_class_is_as_it_was() -> None:
