@@ -930,7 +930,8 @@ class Thing:
     ],
 )
 def test_ways_and_names_that_a_careless_rewriting_would_miss(forward: Any) -> None:
-    module, original, x = net(forward), net(forward), torch.randn(3, 4)
+    torch.manual_seed(0)
+    module, original, x = net(forward), net(forward), 5 * torch.randn(64, 4)
     original.dense.load_state_dict(module.dense.state_dict())
     module.thing = original.thing = Thing()
     try:
