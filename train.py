@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 import configs
-from envs import BENCHMARKS
+import envs
 from networks import ACTIVATIONS
 from plasticity import MITIGATIONS
 from training import NonFiniteError, Trainer
@@ -57,12 +57,36 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def list_envs() -> Table:
     """Returns the benchmarks as a table."""
-    table = Table("id", "what changes", "tasks", "steps per task", "source")
-    for id, b in BENCHMARKS.items():
-        tasks = f"{b.num_tasks}, cyclic" if b.cyclic else str(b.num_tasks)
-        table.add_row(id, b.description, tasks, f"{b.steps_per_task:,}", b.source)
-    table.caption = "and any Gymnasium id, which does not change"
+    table = Table(show_lines=True)
+    for title in ("id", "what changes", "tasks", "steps per task (small)", "observations"):
+        table.add_column(title, min_width=8)
+    for title in ("actions", "random", "reference", "source"):
+        table.add_column(title)
+    for id, b in envs.BENCHMARKS.items():
+        if id.endswith("-small"):
+            continue
+        scores = envs.scores(id)
+        steps = f"{b.steps_per_task:,} ({b.small_steps:,})"
+        row = [id, b.description, str(b.num_tasks), steps]
+        if scores is None:
+            row += ["?"] * 4
+        else:
+            row += [scores.observations, scores.actions, _range(scores.random)]
+            row += [f"{_range(scores.reference)}, {scores.reference_source}"]
+        table.add_row(*row, b.source)
+    families = ", ".join(f"{name}-ID" for name in envs.FAMILIES)
+    table.caption = (
+        f"each with a -small version; also {families} over a Gymnasium ID such as Hopper-v5, and "
+        "any Gymnasium id, ALE/...-v5, MinAtar/...-v0, Meta-World/...-v3, which do not change. "
+        "random and reference: returns, of several tasks least to greatest; measured by "
+        "python scripts/scores.py"
+    )
     return table
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = (f"{value:g}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def list_activations() -> Table:

@@ -63,12 +63,13 @@ class Agent(Protocol):
     learning_starts: int
     """Environment steps of random actions before the first update."""
 
-    def act(self, obs: Array, step: int) -> Array:
-        """Chooses actions, with exploration.
+    def act(self, obs: Array, step: int, *, explore: bool = True) -> Array:
+        """Chooses actions.
 
         Args:
             obs: ``(S, N, ...)``.
-            step: Lifetime step, for exploration schedules.
+            step: Steps since the agent began, for exploration schedules.
+            explore: Whether to explore; else the greedy or the mean action, without random numbers.
 
         Returns:
             Actions as the environment takes them, ``(S, N)`` or ``(S, N, A)``.

@@ -109,19 +109,22 @@ class DQN:
         self.updates = 0
 
     def epsilon(self, step: int) -> float:
-        """Share of random actions at lifetime step ``step``."""
+        """Share of random actions ``step`` steps after the beginning."""
         c = self.config
         progress = min(step / c.epsilon_steps, 1.0) if c.epsilon_steps else 1.0
         return c.epsilon_start + progress * (c.epsilon_end - c.epsilon_start)
 
     @torch.no_grad()
-    def act(self, obs: Array, step: int) -> Array:
+    def act(self, obs: Array, step: int, *, explore: bool = True) -> Array:
         num_envs = obs.shape[1]
+        if not explore:
+            best: Array = self.q(to_tensor(obs, self.device)).argmax(-1).cpu().numpy()
+            return best + self.first_action
         epsilon = 1.0 if step < self.learning_starts else self.epsilon(step)
-        explore = self.exploration.uniform(num_envs) < epsilon  # (S, N)
+        wander = self.exploration.uniform(num_envs) < epsilon  # (S, N)
         random = self.exploration.integers(self.num_actions, num_envs)
         greedy = self.q(to_tensor(obs, self.device)).argmax(-1).cpu()
-        actions: Array = torch.where(explore, random, greedy).numpy() + self.first_action
+        actions: Array = torch.where(wander, random, greedy).numpy() + self.first_action
         return actions
 
     def update(self, batch: Batch) -> dict[str, Tensor]:

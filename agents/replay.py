@@ -117,6 +117,10 @@ class Replay:
         store["ended"][row] = ended
         self.steps += 1
 
+    def clear(self) -> None:
+        """Forgets all transitions."""
+        self.steps = 0
+
     def __len__(self) -> int:
         """Returns the number of transitions of each seed that can be sampled."""
         return max(min(self.steps, self.length) - self.n_step + 1, 0) * self.num_envs

@@ -133,9 +133,12 @@ class SAC:
         self.updates = 0
 
     @torch.no_grad()
-    def act(self, obs: Array, step: int) -> Array:
+    def act(self, obs: Array, step: int, *, explore: bool = True) -> Array:
         shape = (obs.shape[1], self.num_actions)
-        if step < self.learning_starts:
+        if not explore:
+            still = torch.zeros(len(obs), *shape, device=self.device)
+            unit, _ = self.actor.sample(to_tensor(obs, self.device), still)
+        elif step < self.learning_starts:
             unit = 2 * self.exploration.uniform(*shape) - 1  # (S, N, A)
             unit = unit.to(self.device)
         else:

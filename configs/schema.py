@@ -8,7 +8,7 @@ from typing import Any, Literal
 import tyro
 
 from agents import AGENTS, DQNConfig, SACConfig
-from envs import BENCHMARKS
+from envs import find_benchmark
 from networks import AdaLinConfig
 from plasticity import ProbeConfig
 from plasticity.mitigations import L2InitConfig
@@ -28,12 +28,26 @@ class Config:
     """Environment steps of each seed, rounded up to a multiple of num-envs."""
     steps_per_task: int | None = None
     """Environment steps of one task visit; None: as the benchmark is published."""
+    task: int | None = None
+    """Stay at this task of the benchmark; None: the sequence of tasks."""
+    task_seed: int | None = None
+    """Seed of the tasks, the same for all seeds; None: each seed has tasks of its own."""
+    show_task: bool = False
+    """Append the task to the observation, one-hot: an upper bound, as the agent is told."""
+    on_switch: Literal["keep", "clear-replay", "reset-agent"] = "keep"
+    """What the trainer does at a switch; all but keep are oracles, as agents are not told."""
+    eval_every: int | None = None
+    """Environment steps between two evaluations on all tasks; None: none."""
+    eval_episodes: int = 5
+    """Episodes of each seed and task in an evaluation."""
     seed: int = 0
     """The first seed; the others follow it."""
     num_seeds: int = 1
     """Seeds trained side by side."""
     num_envs: int = 1
     """Copies of the environment for each seed."""
+    vector: Literal["auto", "sync", "async"] = "auto"
+    """Step copies in this process (sync) or their own (async); auto: ALE's own vector or sync."""
     run_dir: str | None = None
     """Where the files of the run go; None: a new folder in runs/."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -55,9 +69,16 @@ class Config:
     l2_init: L2InitConfig = field(default_factory=L2InitConfig)
 
     def __post_init__(self) -> None:
-        for name in ("total_steps", "num_seeds", "num_envs", "threads", "log_every"):
+        for name in (
+            "total_steps",
+            "num_seeds",
+            "num_envs",
+            "threads",
+            "log_every",
+            "eval_episodes",
+        ):
             _at_least(1, name, getattr(self, name))
-        for name in ("steps_per_task", "checkpoint_every"):
+        for name in ("steps_per_task", "checkpoint_every", "eval_every"):
             if getattr(self, name) is not None:
                 _at_least(1, name, getattr(self, name))
         _at_least(0, "seed", self.seed)
@@ -92,8 +113,17 @@ class Config:
             reasons["adalin"] = f"activation {self.activation} does not use it"
         if "l2-init" not in self.mitigation:
             reasons["l2_init"] = "it needs --mitigation l2-init"
-        if self.env not in BENCHMARKS:
-            reasons["steps_per_task"] = f"environment {self.env} does not change"
+        benchmark = find_benchmark(self.env)
+        if benchmark is None:
+            for name in ("steps_per_task", "task", "task_seed", "show_task", "on_switch"):
+                reasons[name] = f"environment {self.env} does not change"
+        elif not benchmark.drawn:
+            reasons["task_seed"] = f"the tasks of {self.env} are not drawn"
+        if self.task is not None:
+            for name in ("steps_per_task", "on_switch"):
+                reasons[name] = f"the environment stays at task {self.task}"
+        if self.eval_every is None:
+            reasons["eval_episodes"] = "it needs --eval-every"
         if self.agent == "sac":
             if self.sac.actor_activation and self.sac.critic_activation:
                 reasons["activation"] = "actor and critic have activations of their own"

@@ -5,89 +5,172 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 
-from envs.shift import Shift
+from envs.shift import NumericShift, PerTask, in_turn
 
-Draw = Callable[[np.random.Generator], float]
 _PATH = re.compile(r"(?P<names>\w+(\.\w+)*)(\[(?P<index>[-:\d,\s]+)\])?")
 
 
-def log_uniform(low: float, high: float) -> Draw:
-    """Returns a draw from the log-uniform distribution on [low, high]."""
-    return lambda rng: float(np.exp(rng.uniform(np.log(low), np.log(high))))
+class Drawn(NamedTuple):
+    """Values that are drawn for each task.
+
+    Attributes:
+        draw: From a generator to a number, or to one for each path.
+        apart: Least distance (sum of absolute differences) between the values of a task and of the
+            one before; draws that are nearer are rejected.
+    """
+
+    draw: Callable[[np.random.Generator], Any]
+    apart: float = 0.0
+
+    def nth(self, task: int, rng: np.random.Generator) -> Any:
+        """Returns the values of a task."""
+        value = self.draw(rng)
+        for _ in range(task):
+            before = value
+            value = self.draw(rng)
+            while np.abs(np.subtract(value, before)).sum() < self.apart:
+                value = self.draw(rng)
+        return value
 
 
-class Parameter(Shift):
-    """Sets a number inside the simulator for each task.
+def log_uniform(low: float, high: float) -> Drawn:
+    """Returns draws from the log-uniform distribution on [low, high]."""
+    return Drawn(lambda rng: float(np.exp(rng.uniform(np.log(low), np.log(high)))))
+
+
+class Parameter(NumericShift):
+    """Sets numbers inside the simulator for each task.
 
     Args:
-        path: Where the number is, from the unwrapped environment: ``"gravity"`` (CartPole),
-            ``"model.opt.gravity[2]"`` or ``"model.geom_friction[:, 0]"`` (MuJoCo).
-        values: One value for each task, taken in turn, or a draw from a generator.
+        paths: Where the number is, from the unwrapped environment: ``"gravity"`` (CartPole),
+            ``"model.opt.gravity[2]"`` or ``"model.geom_friction[:, 0]"`` (MuJoCo).  Several paths
+            change together.
+        values: A number for each task, or one for each path; a list that is taken in turn, a
+            function of the task, or ``Drawn``.
         relative: Whether the values are factors of the number that the environment came with.
 
     Raises:
-        ValueError: If the path is malformed, leads nowhere or to something that is not a number.
+        ValueError: If a path is malformed, leads nowhere or to something that is not a number.
     """
 
     def __init__(
-        self, path: str, values: Sequence[float] | Draw, *, relative: bool = False
+        self, paths: str | Sequence[str], values: PerTask | Drawn, *, relative: bool = False
     ) -> None:
-        match = _PATH.fullmatch(path)
-        if match is None:
-            raise ValueError(
-                f"`path` should look like gravity or model.opt.gravity[2]. Received {path!r}"
-            )
-        self.path = path
-        self.names = match["names"].split(".")
-        self.index = _parse_index(match["index"])
-        self.values = values
+        self.paths = (paths,) if isinstance(paths, str) else tuple(paths)
+        for path in self.paths:
+            _parse(path)
+        self.drawn = values if isinstance(values, Drawn) else None
+        self.value_of = None if isinstance(values, Drawn) else in_turn("values", values)
         self.relative = relative
 
     def setup(self, env: gym.Env[Any, Any]) -> None:
-        self.root: Any = env.unwrapped
-        owner: Any = self.root
-        for name in self.names:
-            if not hasattr(owner, name):
-                near = get_close_matches(name, dir(owner), n=1)
+        root: Any = env.unwrapped
+        self.root = root
+        self.places = [_Place(self.root, path) for path in self.paths]
+        for place in self.places:
+            if place.path.startswith("model.opt.wind") and not root.model.opt.density:
+                raise ValueError(f"{place.path} does nothing without a density: use the shift Wind")
+        if "wind_power" in self.paths:  # LunarLander's switch
+            root.enable_wind = True
+
+    def numbers(self, task: int, rng: np.random.Generator) -> Any:
+        value = self.drawn.nth(task, rng) if self.drawn else self.value_of(task)  # type: ignore[misc]  # one of the two
+        return np.broadcast_to(np.asarray(value, float), (len(self.places),))
+
+    def set(self, numbers: Any) -> None:
+        for place, number in zip(self.places, numbers.tolist(), strict=True):
+            place.put(place.nominal * number if self.relative else number)
+        _follow(self.root)
+
+
+class Wind(NumericShift):
+    """A wind along the x axis of a MuJoCo world, with the air that it needs to be felt.
+
+    Args:
+        speeds: Speed in m/s for each task; below 0: against the x axis.
+        density: Density of the air in kg/m3. It is 0 in Gymnasium's models, and then nothing blows.
+    """
+
+    def __init__(self, speeds: PerTask, density: float = 1.2) -> None:
+        if not density > 0:
+            raise ValueError(f"`density` should be above 0: else no wind blows. Received {density}")
+        self.speed_of, self.density = in_turn("speeds", speeds), density
+
+    def setup(self, env: gym.Env[Any, Any]) -> None:
+        root: Any = env.unwrapped
+        if not hasattr(root, "model"):
+            raise ValueError(f"Wind blows in worlds of MuJoCo. Received {env}")
+        self.options: Any = root.model.opt
+        self.options.density = self.density
+
+    def numbers(self, task: int, rng: np.random.Generator) -> Any:
+        return self.speed_of(task)
+
+    def set(self, numbers: Any) -> None:
+        self.options.wind[0] = numbers
+
+
+class _Place:
+    """A number, or an array of them, somewhere inside an environment.
+
+    Attributes:
+        path: Its path.
+        nominal: What stood there at first.
+    """
+
+    def __init__(self, root: Any, path: str) -> None:
+        self.path = path
+        names, self.index = _parse(path)
+        self.name = names[-1]
+        found: Any = root
+        for name in names:
+            if not hasattr(found, name):
+                near = get_close_matches(name, dir(found), n=1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"{self.root} has no {self.path!r}: no {name!r} there.{hint}")
-            self.owner, owner = owner, getattr(owner, name)
+                raise ValueError(f"{root} has no {path!r}: no {name!r} there.{hint}")
+            self.owner, found = found, getattr(found, name)
         try:
-            self.nominal = np.array(owner if self.index is None else owner[self.index], float)
+            self.nominal = np.array(found if self.index is None else found[self.index], float)
         except (TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"{self.path!r} of {self.root} is not a number: {error}") from None
+            raise ValueError(f"{path!r} of {root} is not a number: {error}") from None
 
-    def enter(self, task: int, rng: np.random.Generator) -> None:
-        if callable(self.values):
-            value = [self.values(rng) for _ in range(task + 1)][task]
-        else:
-            value = self.values[task % len(self.values)]
-        number = self.nominal * value if self.relative else np.full_like(self.nominal, value)
+    def put(self, number: Any) -> None:
         if self.index is not None:
-            getattr(self.owner, self.names[-1])[self.index] = number
-        elif number.ndim:
-            getattr(self.owner, self.names[-1])[...] = number
+            getattr(self.owner, self.name)[self.index] = number
+        elif self.nominal.ndim:
+            getattr(self.owner, self.name)[...] = number
         else:
-            setattr(self.owner, self.names[-1], float(number))
-        # CartPole keeps two products of its masses and length, which must follow them.
-        if hasattr(self.root, "polemass_length"):
-            self.root.total_mass = self.root.masspole + self.root.masscart
-            self.root.polemass_length = self.root.masspole * self.root.length
+            setattr(self.owner, self.name, float(number))
 
 
-def _parse_index(text: str | None) -> Any:
-    """Turns ``":, 0"`` into ``(slice(None), 0)``."""
+def _follow(root: Any) -> None:
+    """Lets what an environment derives from its numbers follow them."""
+    if hasattr(root, "polemass_length"):  # CartPole keeps two products of its masses and length
+        root.total_mass = root.masspole + root.masscart
+        root.polemass_length = root.masspole * root.length
+    if hasattr(root, "world") and hasattr(root, "gravity"):  # Box2D has its own since the reset
+        root.world.gravity = (0, root.gravity)
+
+
+def _parse(path: str) -> tuple[list[str], Any]:
+    """Turns ``"a.b[:, 0]"`` into ``(["a", "b"], (slice(None), 0))``."""
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise ValueError(
+            f"`path` should look like gravity or model.opt.gravity[2]. Received {path!r}"
+        )
+    names, text = match["names"].split("."), match["index"]
     if text is None:
-        return None
+        return names, None
     parts: list[int | slice] = []
     for part in text.replace(" ", "").split(","):
         if ":" in part:
             parts.append(slice(*(int(bound) if bound else None for bound in part.split(":"))))
         else:
             parts.append(int(part))
-    return tuple(parts)
+    return names, tuple(parts)

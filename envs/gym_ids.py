@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gymnasium as gym
 
-from envs.registry import BENCHMARKS, gym_id
+from envs.benchmarks import BENCHMARKS
+from envs.registry import gym_id
 
 
 def register() -> None:

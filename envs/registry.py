@@ -1,180 +1,108 @@
-"""The benchmarks, and ``make``: any benchmark or Gymnasium id to an environment."""
+"""``make``: any benchmark or id to an environment."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import json
+import warnings
+from collections.abc import Iterator
 from difflib import get_close_matches
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import TimeLimit
 
-from envs.action import ActionPermutation
-from envs.dynamics import Parameter, log_uniform
-from envs.observation import ObservationOffset, ObservationPermutation
-from envs.schedules import Cyclic, EverySteps, Schedule, Stationary
-from envs.sequence import EnvSequence, SelectEnv
-from envs.shift import Continual, Shift
+from envs.benchmarks import BENCHMARKS, Benchmark, find_benchmark
+from envs.schedules import Stationary
+from envs.sequence import EnvSequence
+from envs.shift import Continual, Switch
 
 Env = gym.Env[Any, Any]
 
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A named non-stationary environment.
-
-    Attributes:
-        description: What changes, in one line.
-        source: Where the parameters come from; "ours" where they are this project's choice.
-        bases: Gymnasium ids; several are a sequence of whole environments.
-        shifts: Makes the shifts, anew for each environment.
-        num_tasks: Number of tasks.
-        steps_per_task: Environment steps of one visit, per seed.
-        small_steps: The same for the small version, which runs in minutes.
-        cyclic: Whether task 0 follows the last task; else the last one stays.
-    """
-
-    description: str
-    source: str
-    bases: tuple[str, ...]
-    shifts: Callable[[], Sequence[Shift]]
-    num_tasks: int
-    steps_per_task: int
-    small_steps: int
-    cyclic: bool = False
-
-    def schedule(self, steps_per_task: int | None = None) -> Schedule:
-        """Returns the schedule, with a visit length other than the published one if given."""
-        period = self.steps_per_task if steps_per_task is None else steps_per_task
-        return (Cyclic if self.cyclic else EverySteps)(period, self.num_tasks)
-
-
-_PUBLISHED: dict[str, Benchmark] = {
-    "obs-shift-cartpole": Benchmark(
-        "CartPole with a N(0, 2) offset on the observation, new for each task",
-        "C-CHAIN (bluecontra/C-CHAIN)",
-        ("CartPole-v1",),
-        lambda: [ObservationOffset(2.0)],
-        num_tasks=10,
-        steps_per_task=160_000,
-        small_steps=15_000,
-    ),
-    "obs-permute-cartpole": Benchmark(
-        "CartPole with the observation permuted, anew for each task",
-        "ours, after permuted MNIST",
-        ("CartPole-v1",),
-        lambda: [ObservationPermutation()],
-        num_tasks=10,
-        steps_per_task=160_000,
-        small_steps=10_000,
-    ),
-    "action-permute-acrobot": Benchmark(
-        "Acrobot with the actions permuted, anew for each task",
-        "ours",
-        ("Acrobot-v1",),
-        lambda: [ActionPermutation()],
-        num_tasks=10,
-        steps_per_task=160_000,
-        small_steps=20_000,
-    ),
-    "cartpole-gravity": Benchmark(
-        "CartPole with gravity times 1, 2, 0.5, 3, 0.25",
-        "ours",
-        ("CartPole-v1",),
-        lambda: [Parameter("gravity", (1.0, 2.0, 0.5, 3.0, 0.25), relative=True)],
-        num_tasks=5,
-        steps_per_task=160_000,
-        small_steps=10_000,
-        cyclic=True,
-    ),
-    "classic-cycle": Benchmark(
-        "CartPole, Acrobot, MountainCar in turn, spaces padded to the widest",
-        "ours",
-        ("CartPole-v1", "Acrobot-v1", "MountainCar-v0"),
-        lambda: [SelectEnv()],
-        num_tasks=3,
-        steps_per_task=160_000,
-        small_steps=10_000,
-        cyclic=True,
-    ),
-    "slippery-ant": Benchmark(
-        "Ant with the sliding friction of every geom log-uniform in [0.02, 2]",
-        "shibhansh/loss-of-plasticity (which waits for the end of the episode)",
-        ("Ant-v5",),
-        # Contacts take the larger friction of the two geoms, so the floor alone changes nothing.
-        lambda: [Parameter("model.geom_friction[:, 0]", log_uniform(0.02, 2.0))],
-        num_tasks=10,
-        steps_per_task=2_000_000,
-        small_steps=20_000,
-    ),
-    "cheetah-gravity": Benchmark(
-        "HalfCheetah with gravity times 1, 0.5, 1.5, 0.75, 1.25",
-        "ours, a common setting",
-        ("HalfCheetah-v5",),
-        lambda: [Parameter("model.opt.gravity[2]", (1.0, 0.5, 1.5, 0.75, 1.25), relative=True)],
-        num_tasks=5,
-        steps_per_task=500_000,
-        small_steps=20_000,
-        cyclic=True,
-    ),
-}
-
-BENCHMARKS: dict[str, Benchmark] = {
-    name: benchmark
-    for id, published in _PUBLISHED.items()
-    for name, benchmark in (
-        (id, published),
-        (f"{id}-small", replace(published, steps_per_task=published.small_steps)),
-    )
-}
-"""All benchmarks by id, each beside its ``-small`` version."""
-
-_EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "atari": "atari"}  # package of the id -> extra
+# Package that an entry point is in -> extra of this project.
+_EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "ale_py": "atari"}
+_SCORES = Path(__file__).with_name("scores.json")
 
 
 def make(
     id: str,
     *,
-    seed: int = 0,
+    task: int | None = None,
+    task_seed: int = 0,
     steps_per_task: int | None = None,
     start_step: int = 0,
     stride: int = 1,
+    switch: Switch | None = None,
+    show_task: bool = False,
     **kwargs: Any,
 ) -> Continual:
     """Makes a benchmark, or any Gymnasium environment as a benchmark of one task.
 
     Args:
-        id: A key of ``BENCHMARKS`` or the id of a Gymnasium environment.
-        seed: Seed of the sequence of tasks (``reset`` takes the seed of the episodes).
+        id: A key of ``BENCHMARKS``, a member of a family such as ``obs-permute-Hopper-v5``, or the
+            id of an environment.
+        task: Stays at this task for ever; default: the sequence of tasks.
+        task_seed: Seed of the sequence of tasks (``reset`` takes the seed of the episodes).
         steps_per_task: Steps of one visit; default: the benchmark's.
         start_step: Lifetime step to begin at.
         stride: Lifetime steps per step, the number of copies that share the lifetime.
+        switch: What a change does to a running episode: ``"cut"``, ``"episode"`` or ``"step"``
+            (see ``Continual``); default: the benchmark's.
+        show_task: Appends the task to the observation, one-hot.
         **kwargs: Passed to ``gymnasium.make``.
 
     Raises:
-        ValueError: If there is no such environment, a package for it is missing, or
-            ``steps_per_task`` is given for an environment that does not change.
+        ValueError: If there is no such environment or task, a package for it is missing, or a
+            setting is given that the environment does not use.
     """
-    benchmark = BENCHMARKS.get(id)
+    benchmark = find_benchmark(id)
     if benchmark is None:
-        if steps_per_task is not None:
-            raise ValueError(
-                f"`steps_per_task` is for environments that change; {id!r} does not. "
-                f"Received {steps_per_task}"
-            )
-        base, schedule, shifts = _make_base(id, kwargs), Stationary(), ()
-        return Continual(base, schedule, shifts, start_step=start_step, stride=stride)
+        for name, value in (("steps_per_task", steps_per_task), ("task", task), ("switch", switch)):
+            if value is not None:
+                raise ValueError(
+                    f"`{name}` is for environments that change; {id!r} does not. Received {value}"
+                )
+        if show_task:
+            raise ValueError(f"`show_task` is for environments that change; {id!r} does not")
+        return Continual(_make_base(id, kwargs), Stationary(), (), start_step=start_step)
+    check_task(id, benchmark, task)
+    schedule = benchmark.schedule(steps_per_task) if task is None else Stationary(task)
+    base_kwargs = {**benchmark.kwargs, **kwargs}
     if len(benchmark.bases) == 1:
-        base = _make_base(benchmark.bases[0], kwargs)
+        base = _make_base(benchmark.bases[0], base_kwargs)
     else:
-        base = EnvSequence([partial(_make_base, id, kwargs) for id in benchmark.bases])
-    settings: dict[str, Any] = dict(seed=seed, start_step=start_step, stride=stride)
-    env = Continual(base, benchmark.schedule(steps_per_task), benchmark.shifts(), **settings)
-    made_by: dict[str, Any] = dict(id=id, steps_per_task=steps_per_task, **settings, **kwargs)
-    env.made_by = EnvSpec(gym_id(id), entry_point="envs.registry:make", kwargs=made_by)
+        base = EnvSequence([partial(_make_base, id, base_kwargs) for id in benchmark.bases])
+    env = Continual(
+        base,
+        schedule,
+        benchmark.shifts(),
+        seed=task_seed,
+        start_step=start_step,
+        stride=stride,
+        switch=switch or benchmark.switch,
+        show_tasks=benchmark.num_tasks if show_task else 0,
+    )
+    made_by: dict[str, Any] = dict(
+        id=id,
+        task=task,
+        task_seed=task_seed,
+        steps_per_task=steps_per_task,
+        start_step=start_step,
+        stride=stride,
+        switch=switch,
+        show_task=show_task,
+        **kwargs,
+    )
+    env.made_by = EnvSpec(
+        gym_id(id),
+        entry_point="envs.registry:make",
+        # A drift moves on between two resets with the same seed.
+        nondeterministic=env.phase.position is not None,
+        kwargs=made_by,
+    )
     return env
 
 
@@ -183,23 +111,100 @@ def gym_id(id: str) -> str:
     return f"continual/{''.join(part.capitalize() for part in id.split('-'))}-v0"
 
 
+def check_task(id: str, benchmark: Benchmark, task: int | None) -> None:
+    """Raises a ValueError if the benchmark has no such task."""
+    if task is not None and not 0 <= task < benchmark.num_tasks:
+        raise ValueError(
+            f"`task` should be from 0 to {benchmark.num_tasks - 1} for {id}. Received {task}"
+        )
+
+
+class Scores(NamedTuple):
+    """What returns are measured against, for each task; one value stands for all tasks.
+
+    Attributes:
+        random: Mean return of uniformly random actions, measured.
+        reference: Return of an agent that has learned the task, or of a person.
+        reference_source: Where ``reference`` comes from, "measured: ..." or "cited: ...".
+        observations: The observation space, in words.
+        actions: The action space, in words.
+    """
+
+    random: tuple[float, ...]
+    reference: tuple[float, ...]
+    reference_source: str
+    observations: str
+    actions: str
+
+    def normalize(self, task: int, value: float) -> float:
+        """Maps a return to 0 for random actions and 1 for the reference."""
+        low = self.random[task % len(self.random)]
+        return (value - low) / (self.reference[task % len(self.reference)] - low)
+
+
+@cache
+def all_scores() -> dict[str, Scores]:
+    """Reads the stored scores, by benchmark, as ``scripts/scores.py`` has measured them."""
+    rows = json.loads(_SCORES.read_text())
+    return {
+        id: Scores(
+            random=tuple(row["random"]),
+            reference=tuple(row["reference"]),
+            reference_source=row["reference_source"],
+            observations=row["observations"],
+            actions=row["actions"],
+        )
+        for id, row in rows.items()
+    }
+
+
+def scores(id: str) -> Scores | None:
+    """Returns the scores of a benchmark, if there are any; a small version has the same."""
+    return all_scores().get(id.removesuffix("-small"))
+
+
 def _make_base(id: str, kwargs: dict[str, Any]) -> Env:
     check_id(id)
+    namespace, _, name = id.rpartition("/")
     try:
-        with _quiet_mujoco():
+        with _quiet_mujoco(), warnings.catch_warnings():
+            # Box2D's import crashes the process where its deprecation warnings are errors.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            if namespace == "ALE":
+                from envs.atari import make_atari
+
+                return make_atari(id, **kwargs)
+            if namespace == "MinAtar":
+                from envs.minatar import MinAtar
+
+                # Space Invaders and Freeway may go on for ever; 10,000 steps as agents of old had.
+                return TimeLimit(MinAtar(name.removesuffix("-v0"), **kwargs), 10_000)
+            if namespace == "Meta-World":
+                from envs.meta_world import MetaWorld
+
+                return TimeLimit(MetaWorld(name, **kwargs), 200)
             # The checker looks at the first steps only and slows all others.
             return gym.make(id, disable_env_checker=True, **kwargs)
-    except ImportError as error:  # a package of the environment's own, or a version that has left
-        raise ValueError(f"{id} cannot be made here: {error}") from None
     except gym.error.DependencyNotInstalled as error:
         entry_point = str(gym.spec(id).entry_point)
         for package, extra in _EXTRAS.items():
             if package in entry_point:
-                raise ValueError(
-                    f"{id} needs the extra {extra!r}, which is not installed: "
-                    f"pip install -c constraints.txt -e '.[{extra}]'"
-                ) from None
+                raise ValueError(_missing(id, extra)) from None
         raise ValueError(f"{id} needs a package that is not installed: {error}") from None
+    except ModuleNotFoundError as error:
+        for extra in ("minatar", "metaworld"):
+            if error.name == extra:
+                raise ValueError(_missing(id, extra)) from None
+        raise ValueError(f"{id} cannot be made here: {error}") from None
+    except ImportError as error:  # a package of the environment's own, or a version that has left
+        raise ValueError(f"{id} cannot be made here: {error}") from None
+
+
+def _missing(id: str, extra: str) -> str:
+    command = f"pip install -c constraints.txt -e '.[{extra}]'"
+    if extra == "metaworld":  # it wants a MuJoCo of its own
+        command = "pip install -e '.[metaworld]' in a virtual environment of its own"
+    return f"{id} needs the extra {extra!r}, which is not installed: {command}"
 
 
 def check_id(id: str) -> None:
@@ -208,7 +213,18 @@ def check_id(id: str) -> None:
         import ale_py
 
         gym.register_envs(ale_py)
+    if id.startswith("MinAtar/"):
+        from envs.minatar import check_game
+
+        check_game(id.removeprefix("MinAtar/").removesuffix("-v0"))
+        return
+    if id.startswith("Meta-World/"):
+        return
+    benchmark = find_benchmark(id)
     if id in BENCHMARKS:
+        return
+    if benchmark is not None:
+        check_id(benchmark.bases[0])
         return
     for name in BENCHMARKS:
         if id == gym_id(name):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from envs.schedules import Phase, Schedule
+from envs.schedules import Phase, Schedule, Stationary, at_least
+
+Switch = Literal["cut", "episode", "step"]
+PerTask = Sequence[Any] | Callable[[int], Any]
+"""A value for each task: a list that is taken in turn, or a function of the task."""
 
 
 class Shift:
@@ -21,11 +25,17 @@ class Shift:
     task of a seed is the same whenever it is shown, and may depend on the ones before it.
     """
 
+    midway = True
+    """Whether the change can come in the middle of an episode."""
+
     def setup(self, env: gym.Env[Any, Any]) -> None:
         """Looks at the environment once, before the first task; raises if it does not fit."""
 
     def enter(self, task: int, rng: np.random.Generator) -> None:
         """Prepares for task ``task``."""
+
+    def begin(self, rng: np.random.Generator) -> None:
+        """Prepares for an episode; ``rng`` is for noise within it."""
 
     def observation_space(self, space: gym.Space[Any]) -> gym.Space[Any]:
         """Returns the space of shifted observations."""
@@ -39,18 +49,40 @@ class Shift:
         """Changes what the agent does."""
         return action
 
-    def reward(self, reward: float) -> float:
-        """Changes what the agent is paid."""
+    def reward(self, reward: float, info: dict[str, Any], ended: bool) -> float:
+        """Changes what the agent is paid.
+
+        Args:
+            reward: The reward so far.
+            info: What the environment says of the step.
+            ended: Whether the episode ends with this step, for whatever reason.
+        """
         return reward
+
+
+class NumericShift(Shift):
+    """A shift that consists of numbers, so that it can also stand between two tasks.
+
+    A subclass says which numbers a task has and what to do with them; a drift interpolates.
+    """
+
+    def numbers(self, task: int, rng: np.random.Generator) -> Any:
+        """Returns the numbers of a task, an array of floats or a float."""
+        raise NotImplementedError
+
+    def set(self, numbers: Any) -> None:
+        """Puts numbers into effect."""
+        raise NotImplementedError
+
+    def enter(self, task: int, rng: np.random.Generator) -> None:
+        self.set(self.numbers(task, rng))
 
 
 class Continual(gym.Wrapper[Any, Any, Any, Any]):
     """An environment whose task changes on a lifetime clock.
 
-    The clock counts steps over all episodes.  When it reaches the end of a phase, the running
-    episode is truncated (the last transition still belongs to the old task) and the new task begins
-    with the reset.  ``info`` holds ``task`` and ``visit``; of an episode that a change cut short,
-    the last one also holds ``cut`` = True.
+    The clock counts steps over all episodes.  ``info`` holds ``task`` and ``visit``, in a drift
+    also ``position``; of an episode that a change cut short, the last one holds ``cut`` = True.
 
     Args:
         env: The environment to change.
@@ -60,6 +92,17 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         start_step: Lifetime step to begin at.
         stride: Steps that the clock advances per step: the number of parallel copies that share one
             lifetime.
+        switch: What happens when the clock reaches the end of a phase. ``"cut"``: the running
+            episode is truncated (the last transition still belongs to the old task) and the new
+            task begins with the reset. ``"episode"``: the new task waits for the end of the
+            episode. ``"step"``: the world changes in the middle of the episode. A drift moves at
+            every step, but with ``"episode"`` only between episodes.
+        show_tasks: Appends the task to the observation, one-hot among this many; 0: hidden. A
+            vector gets as many components, an image as many channels; between two tasks both have
+            their share.
+
+    Raises:
+        ValueError: If a shift does not fit the environment, or the task cannot be appended.
     """
 
     def __init__(
@@ -71,6 +114,8 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         seed: int = 0,
         start_step: int = 0,
         stride: int = 1,
+        switch: Switch = "cut",
+        show_tasks: int = 0,
     ) -> None:
         super().__init__(env)
         self.schedule = schedule
@@ -78,58 +123,146 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         self.seed = seed
         self.clock = start_step
         self.stride = stride
+        self.switch = switch
+        self.show_tasks = show_tasks
+        self.made_by = env.spec
         space = env.observation_space
         for shift in self.shifts:
+            if not shift.midway and switch != "episode" and (switch == "step" or _drifts(schedule)):
+                raise ValueError(
+                    f"{type(shift).__name__} cannot change in the middle of an episode: "
+                    f'give switch="episode". Received {switch!r}'
+                )
             shift.setup(env)
             space = shift.observation_space(space)
-        self.observation_space = space
+        self.observation_space = _with_task(space, show_tasks) if show_tasks else space
         # Most shifts change one thing: the others cost nothing per step.
         self._observation_shifts = [s for s in self.shifts if _overrides(s, "observation")]
         self._action_shifts = [s for s in reversed(self.shifts) if _overrides(s, "action")]
         self._reward_shifts = [s for s in self.shifts if _overrides(s, "reward")]
-        self.phase = self._enter()
-        self.made_by = env.spec
+        self._begin_shifts = [s for s in enumerate(self.shifts) if _overrides(s[1], "begin")]
+        self._noise_seed: Any = None
+        self._entered: int | None = None
+        self._numbers: dict[tuple[int, int], Any] = {}
+        self._enter()
 
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]  # as gym.Wrapper itself does
         """What ``gymnasium.make`` needs to make this environment again."""
         return self.made_by
 
-    def _enter(self) -> Phase:
-        phase = self.schedule.at(self.clock)
-        for position, shift in enumerate(self.shifts):
-            shift.enter(phase.task, np.random.default_rng((self.seed, position)))
-        return phase
+    def show(self, task: int) -> None:
+        """Stays at task ``task`` from the next reset on."""
+        self.schedule = Stationary(task)
+        self._enter()
+
+    def _enter(self) -> None:
+        """Shows what the schedule says for the present step."""
+        self.phase: Phase = self.schedule.at(self.clock)
+        if self.phase.position is None:
+            for index, shift in enumerate(self.shifts):
+                shift.enter(self.phase.task, self._rng(index))
+        else:
+            self._drift(self.phase.position)
+        if self.show_tasks:
+            self._shown = self._task_code(self.phase)
+
+    def _drift(self, position: float) -> None:
+        before, nearest = int(position), round(position)
+        share = position - before
+        for index, shift in enumerate(self.shifts):
+            if isinstance(shift, NumericShift):
+                low = self._numbers_of(index, shift, before)
+                high = self._numbers_of(index, shift, before + 1) if share else low
+                shift.set(low + share * (high - low))
+            elif nearest != self._entered:
+                shift.enter(nearest, self._rng(index))
+        self._entered = nearest
+
+    def _numbers_of(self, index: int, shift: NumericShift, task: int) -> Any:
+        if (index, task) not in self._numbers:
+            self._numbers[index, task] = shift.numbers(task, self._rng(index))
+        return self._numbers[index, task]
+
+    def _rng(self, index: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, index))
+
+    def _task_code(self, phase: Phase) -> Any:
+        """One-hot, between two tasks the shares of both; as vector or as planes."""
+        position = float(phase.task) if phase.position is None else phase.position
+        weights = np.clip(1 - np.abs(np.arange(self.show_tasks) - position), 0, 1)
+        space = self.observation_space
+        if len(space.shape or ()) == 1:
+            return weights.astype(space.dtype)
+        assert isinstance(space, gym.spaces.Box)
+        top = space.high.flat[-1]
+        planes = np.ones((self.show_tasks, *space.shape[1:])) * weights[:, None, None] * top
+        return planes.astype(space.dtype)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         if self.clock >= self.phase.end:
-            self.phase = self._enter()
+            self._enter()
+        if seed is not None:
+            self._noise_seed = seed
+        elif self._noise_seed is None:
+            self._noise_seed = np.random.SeedSequence().entropy
         observation, info = self.env.reset(seed=seed, options=options)
-        for shift in self._observation_shifts:
-            observation = shift.observation(observation)
-        info["task"], info["visit"], _ = self.phase
+        for index, shift in self._begin_shifts:
+            shift.begin(np.random.default_rng((self._noise_seed, index, self.clock)))
+        observation = self._observe(observation)
+        self._tell(info)
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         for shift in self._action_shifts:
             action = shift.action(action)
         observation, reward, terminated, truncated, info = self.env.step(action)
-        for shift in self._observation_shifts:
-            observation = shift.observation(observation)
+        self.clock += self.stride
+        moves = self.clock >= self.phase.end
+        if moves and self.switch == "cut" and self.phase.position is None:
+            if not (terminated or truncated):
+                truncated = info["cut"] = True
+            moves = False
+        observation = self._observe(observation)
         scalar = float(reward)
         for shift in self._reward_shifts:
-            scalar = shift.reward(scalar)
-        self.clock += self.stride
-        info["task"], info["visit"], end = self.phase
-        if self.clock >= end and not (terminated or truncated):
-            truncated = info["cut"] = True
+            scalar = shift.reward(scalar, info, terminated or truncated)
+        self._tell(info)
+        if moves and self.switch != "episode" and not (terminated or truncated):
+            self._enter()
         return observation, scalar, terminated, truncated, info
+
+    def _observe(self, observation: Any) -> Any:
+        for shift in self._observation_shifts:
+            observation = shift.observation(observation)
+        return np.concatenate((observation, self._shown)) if self.show_tasks else observation
+
+    def _tell(self, info: dict[str, Any]) -> None:
+        info["task"], info["visit"], _, position = self.phase
+        if position is not None:
+            info["position"] = position
 
 
 def _overrides(shift: Shift, method: str) -> bool:
     return getattr(type(shift), method) is not getattr(Shift, method)
+
+
+def _drifts(schedule: Schedule) -> bool:
+    return schedule.at(0).position is not None
+
+
+def _with_task(space: gym.Space[Any], num_tasks: int) -> gym.spaces.Box:
+    """The space of observations with the task appended."""
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) not in (1, 3):
+        raise ValueError(f"the task can be appended to vectors and images. Received {space}")
+    shape = (num_tasks, *space.shape[1:])
+    top = 1 if len(space.shape) == 1 else space.high.max()
+    low = np.concatenate((space.low, np.zeros(shape)))
+    high = np.concatenate((space.high, np.full(shape, top)))
+    kind = space.dtype.type
+    return gym.spaces.Box(low.astype(kind), high.astype(kind), dtype=kind)
 
 
 def nth_permutation(task: int, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -142,3 +275,43 @@ def nth_permutation(task: int, size: int, rng: np.random.Generator) -> np.ndarra
         while size > 1 and np.array_equal(permutation, before):
             permutation = rng.permutation(size)
     return permutation
+
+
+def in_turn(name: str, values: PerTask, least: float | None = None) -> Callable[[int], Any]:
+    """Returns the function from a task to its value.
+
+    Args:
+        name: What the values are called in messages.
+        values: One for each task, in turn; or the function itself.
+        least: The least value that is allowed in a list.
+
+    Raises:
+        ValueError: If there are no values, or one is too small.
+    """
+    if callable(values):
+        return values
+    if not len(values):
+        raise ValueError(f"`{name}` should hold at least one value. Received none")
+    if least is not None:
+        at_least(least, name, min(values))
+    listed = tuple(values)
+    return lambda task: listed[task % len(listed)]
+
+
+def check_permutations(permutations: Sequence[Sequence[int]] | None, size: int) -> None:
+    """Raises a ValueError if one of the permutations is not one of ``size`` things."""
+    for permutation in permutations or ():
+        if sorted(permutation) != list(range(size)):
+            raise ValueError(
+                f"a permutation should hold each of 0 to {size - 1} once. "
+                f"Received {list(permutation)}"
+            )
+
+
+def choose_permutation(
+    permutations: Sequence[Sequence[int]] | None, task: int, size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Returns the given permutation of a task, or the drawn one."""
+    if permutations:
+        return np.asarray(permutations[task % len(permutations)])
+    return nth_permutation(task, size, rng)

@@ -30,6 +30,11 @@ class Architecture:
     adalin: AdaLinConfig = field(default_factory=AdaLinConfig)
 
 
+ATARI = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+MINATAR = ((16, 3, 1),)
+"""Convolutions: output channels, side of the kernel, stride."""
+
+
 class Layer(nn.Sequential):
     """A weight layer and the activation behind it: what the probe looks at."""
 
@@ -52,7 +57,8 @@ class Torso(nn.Module):
     """Hidden layers from an observation, and further inputs, to features.
 
     Vectors go through dense layers of the widths ``architecture.hidden``.  Images (C, H, W) first
-    go through the three convolutions of Mnih et al. 2015; uint8 is scaled to [0, 1].
+    go through the three convolutions of Mnih et al. 2015, those of up to 16 x 16 through the one
+    of MinAtar (Young and Tian 2019); uint8 is scaled to [0, 1].
 
     Args:
         observation_shape: Shape of one observation: three axes are an image, others are flattened.
@@ -61,7 +67,7 @@ class Torso(nn.Module):
         extra_inputs: Number of inputs that join before the dense layers (actions of a critic).
 
     Raises:
-        ValueError: If an image is too small for the convolutions (36 x 36 is the least).
+        ValueError: If an image is too small for its convolutions.
     """
 
     def __init__(
@@ -77,12 +83,13 @@ class Torso(nn.Module):
         convolutions: OrderedDict[str, nn.Module] = OrderedDict()
         if len(observation_shape) == 3:
             channels, height, width = observation_shape
-            if min(height, width) < 36:
+            small = max(height, width) <= 16
+            if min(height, width) < (3 if small else 36):
                 raise ValueError(
-                    "the convolutional network needs images (C, H, W) of at least 36 x 36. "
-                    f"Received {tuple(observation_shape)}"
+                    "the convolutional network needs images (C, H, W) of 3 x 3 to 16 x 16, or of "
+                    f"at least 36 x 36. Received {tuple(observation_shape)}"
                 )
-            for i, (out, kernel, stride) in enumerate(((32, 8, 4), (64, 4, 2), (64, 3, 1))):
+            for i, (out, kernel, stride) in enumerate(MINATAR if small else ATARI):
                 weights = Conv2d(channels, out, kernel, stride, lead)
                 convolutions[f"conv_{i + 1}"] = Layer(weights, out, -3, architecture)
                 channels = out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def prepare(config: Config) -> Path:
     except OSError as error:
         raise ValueError(f"the run directory {run_dir} cannot be written: {error}") from error
     return run_dir
+
+
+def write_json(file: Path, content: object) -> None:
+    """Writes a JSON file aside and then in place, so that it is never half there."""
+    aside = file.with_name(file.name + ".tmp")
+    aside.write_text(json.dumps(content, indent=2) + "\n")
+    aside.replace(file)
 
 
 def _default(config: Config) -> str:

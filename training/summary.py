@@ -86,6 +86,11 @@ class Summary:
         """The visit that is running."""
         return self.visits[-1]
 
+    def find(self, task: int, visit: int) -> Visit:
+        """Returns a visit; the one that is running if it never began."""
+        same = (v for v in reversed(self.visits) if (v.task, v.visit) == (task, visit))
+        return next(same, self.now)
+
     def as_dict(self) -> list[dict[str, Any]]:
         """Returns one entry for each visit, as ``summary.json`` holds it; NaN becomes null."""
         rows = []
@@ -102,13 +107,7 @@ class Summary:
                 "end": v.end,
                 "episodes": [len(episodes) for episodes in v.episodes],
             }
-            for name, per_seed in measures.items():
-                mean, low, high = interval(per_seed)
-                row[name] = {
-                    "mean": _number(mean),
-                    "ci95": [_number(low), _number(high)],
-                    "per_seed": [_number(x) for x in per_seed],
-                }
+            row |= {name: measure(per_seed) for name, per_seed in measures.items()}
             rows.append(row)
         return rows
 
@@ -122,18 +121,29 @@ class Summary:
                 str(row["task"]),
                 str(row["visit"]),
                 f"{row['start']}-{row['end']}",
-                _cell(row["return"], "{:.1f}"),
-                _cell(row["area_under_curve"], "{:.1f}"),
-                _cell(row["dormant_fraction@0.1"], "{:.1%}"),
+                cell(row["return"], "{:.1f}"),
+                cell(row["area_under_curve"], "{:.1f}"),
+                cell(row["dormant_fraction@0.1"], "{:.1%}"),
             )
         return table
 
 
-def _number(x: float) -> float | None:
-    return None if math.isnan(x) else x
+def measure(per_seed: Sequence[float]) -> dict[str, Any]:
+    """Returns mean, 95% interval and values of the seeds, ready for JSON: NaN becomes null."""
+
+    def number(x: float) -> float | None:
+        return None if math.isnan(x) else x
+
+    mean, low, high = interval(per_seed)
+    return {
+        "mean": number(mean),
+        "ci95": [number(low), number(high)],
+        "per_seed": [number(x) for x in per_seed],
+    }
 
 
-def _cell(measure: dict[str, Any], form: str) -> str:
+def cell(measure: dict[str, Any], form: str) -> str:
+    """Returns a measure as tables show it: mean (bounds), or a dash if there is none."""
     if measure["mean"] is None:
         return "-"
     text = form.format(measure["mean"])

@@ -30,15 +30,18 @@ class Tracker:
         run_dir: Folder of the run.
         seeds: The seeds.
         networks: Names of the networks, for the charts.
+        evaluation: Whether there are evaluations to chart.
     """
 
-    def __init__(self, run_dir: Path, seeds: Sequence[int], networks: Sequence[str]) -> None:
+    def __init__(
+        self, run_dir: Path, seeds: Sequence[int], networks: Sequence[str], evaluation: bool = False
+    ) -> None:
         self.seeds = seeds
         self._file = (run_dir / "metrics.csv").open("w", newline="")
         self._csv = csv.writer(self._file, lineterminator="\n")
         self._csv.writerow(HEADER)
         self._board = SummaryWriter(str(run_dir))
-        self._board.add_custom_scalars(layout(networks, len(seeds) > 1))
+        self._board.add_custom_scalars(layout(networks, len(seeds) > 1, evaluation))
         self._recent: list[tuple[int, int, float]] = []  # (seed index, task, return)
         self._lowest, self._highest = math.inf, -math.inf
 
@@ -111,7 +114,9 @@ class Tracker:
         self._board.close()
 
 
-def layout(networks: Sequence[str], intervals: bool) -> dict[str, dict[str, list[Any]]]:
+def layout(
+    networks: Sequence[str], intervals: bool, evaluation: bool
+) -> dict[str, dict[str, list[Any]]]:
     """Returns the charts of TensorBoard's Custom Scalars page, by group and title."""
 
     def band(name: str) -> list[Any]:
@@ -130,6 +135,11 @@ def layout(networks: Sequence[str], intervals: bool) -> dict[str, dict[str, list
         returns["return of each seed, needles at task switches"] = lines(
             "^return/seed_", "^task/switch$"
         )
+    if evaluation:
+        charts["evaluation"] = {
+            "average of all tasks, normalised": lines("^eval/average_performance$"),
+            "return of each task": lines("^eval/return/task_"),
+        }
     for network in networks:
         name = f"plasticity/{network}/dormant_fraction@"
         if intervals:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,14 +14,15 @@ from rich.console import Console
 from torch import Tensor
 
 import envs
-from agents import AGENTS, Replay, Streams
+from agents import AGENTS, Agent, Replay, Streams
 from agents.spaces import tensor_dtype, tensor_shape, to_tensor
 from configs import Config
 from plasticity import MITIGATIONS, Probe
 from training import checkpoint
+from training.evaluation import Evaluator, score
 from training.finite import check_finite, to_lists
 from training.progress import ProgressLine
-from training.rundir import prepare
+from training.rundir import prepare, write_json
 from training.summary import Summary, interval
 from training.tracking import Tracker
 
@@ -43,19 +43,29 @@ class Trainer:
         torch.set_num_threads(config.threads)
         device = pick_device(config.device)
         seeds, self.num_seeds, num_envs = config.seeds, config.num_seeds, config.num_envs
+        self.schedule = envs.schedule_of(config.env, config.steps_per_task, config.task)
+        # An oracle that is told of the switch ends the episode there.
+        oracle: dict[str, Any] = {} if config.on_switch == "keep" else {"switch": "cut"}
+        if oracle and self.schedule.at(0).position is not None:
+            raise ValueError(
+                f"`on_switch` needs an environment that switches; {config.env} drifts. "
+                f"Received {config.on_switch}"
+            )
         self.envs: Any = envs.make_vec(
-            config.env, num_envs, seeds=seeds, steps_per_task=config.steps_per_task
+            config.env,
+            num_envs,
+            seeds=seeds,
+            task=config.task,
+            task_seed=config.task_seed,
+            steps_per_task=config.steps_per_task,
+            show_task=config.show_task,
+            vectorization_mode=config.vector,
+            **oracle,
         )
         spaces = self.envs.single_observation_space, self.envs.single_action_space
+        self.device = device
+        self._make_agent()
         settings = config.agent_config
-        self.agent = AGENTS[config.agent](
-            *spaces,
-            seeds,
-            settings,
-            activation=config.activation,
-            adalin=config.adalin,
-            device=device,
-        )
         self.replay = Replay(
             min(settings.buffer_size, config.total_steps),
             seeds,
@@ -68,21 +78,35 @@ class Trainer:
             n_step=settings.n_step,
             device=device,
         )
-        self.learners = self.agent.learners()
-        for name in config.mitigation:
-            MITIGATIONS[name].make(config.l2_init).attach(self.learners)
-        if config.compile:
-            self.agent.compile()
         self.probe, self.probe_streams = Probe(), Streams(seeds, "probe", device)
+        self.evaluator = Evaluator(config) if config.eval_every else None
         self.run_dir = prepare(config)
-        self.tracker = Tracker(self.run_dir, seeds, list(self.learners))
+        self.tracker = Tracker(self.run_dir, seeds, list(self.learners), bool(config.eval_every))
         self.summary = Summary(seeds)
-        self.step = 0
+        self.step = self.born = 0
         self.interrupted = False
         self._metrics: dict[str, Tensor] = {}
         self._last_dormant = math.nan
         shape = (self.num_seeds, num_envs)
         self._episode_return, self._episode_length = np.zeros(shape), np.zeros(shape, int)
+
+    def _make_agent(self) -> None:
+        """Makes an agent that has learned nothing."""
+        config = self.config
+        self.agent: Agent = AGENTS[config.agent](
+            self.envs.single_observation_space,
+            self.envs.single_action_space,
+            config.seeds,
+            config.agent_config,
+            activation=config.activation,
+            adalin=config.adalin,
+            device=self.device,
+        )
+        self.learners = self.agent.learners()
+        for name in config.mitigation:
+            MITIGATIONS[name].make(config.l2_init).attach(self.learners)
+        if config.compile:
+            self.agent.compile()
 
     def run(self) -> Summary:
         """Trains until the last step, Ctrl-C or an error; what was learned is on disk then."""
@@ -95,15 +119,15 @@ class Trainer:
             highlight=False,
             soft_wrap=True,
         )
-        if config.env in envs.BENCHMARKS:
-            first = envs.BENCHMARKS[config.env].schedule(config.steps_per_task).at(0).end
-            if config.total_steps <= first:
-                self.console.print(
-                    f"note: the first task lasts {first:.0f} steps, so nothing changes yet; "
-                    "--steps-per-task or a -small environment makes tasks shorter",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+        first = self.schedule.at(0).end
+        if config.total_steps <= first < math.inf:
+            self.console.print(
+                f"warning: the first task lasts {first:.0f} steps, so nothing changes in the "
+                f"{config.total_steps} of this run; --steps-per-task or a -small environment "
+                "makes tasks shorter",
+                highlight=False,
+                soft_wrap=True,
+            )
         self.progress = ProgressLine(self.console, config.total_steps)
         try:
             with self._stop_on_interrupt():
@@ -115,18 +139,19 @@ class Trainer:
 
     def _loop(self) -> None:
         config, num_envs = self.config, self.config.num_envs
-        obs, infos = self.envs.reset(seed=envs.reset_seeds(config.seeds, num_envs))
-        self.summary.begin(*_phase(infos), start=0)
+        obs, _ = self.envs.reset(seed=envs.reset_seeds(config.seeds, num_envs))
+        self.summary.begin(*self._phase(), start=0)
         while self.step < config.total_steps and not self.interrupted:
             # Act
-            actions = self.agent.act(self._by_seed(obs), self.step)
+            actions = self.agent.act(self._by_seed(obs), self.step - self.born)
 
             # Observe
             actions = actions.reshape(-1, *actions.shape[2:])
             next_obs, reward, terminated, truncated, infos = self.envs.step(actions)
             self.step += num_envs
             self._store(obs, actions, reward, next_obs, terminated, truncated, infos)
-            self._count_episodes(reward, terminated | truncated, infos)
+            ended = terminated | truncated
+            self._count_episodes(score(reward, ended, infos), ended, infos)
             obs = next_obs
 
             # Learn
@@ -135,17 +160,20 @@ class Trainer:
                 self._metrics |= self.agent.update(batch)
 
             # Probe
-            switch = _phase(infos) != (self.summary.now.task, self.summary.now.visit)
+            switch = self._phase() != (self.summary.now.task, self.summary.now.visit)
             last = self.step >= config.total_steps
             if (switch or last or self._due(config.probe.every)) and len(self.replay):
                 self._probe()
+            if self.evaluator and (switch or last or self._due(config.eval_every or 1)):
+                self._evaluate(self.evaluator)
 
             # Log
             if switch or last or self._due(config.log_every):
                 self._log()
             if switch and not last:
-                self.summary.begin(*_phase(infos), start=self.step)
-                self.tracker.switch(self.step, *_phase(infos))
+                self.summary.begin(*self._phase(), start=self.step)
+                self.tracker.switch(self.step, *self._phase())
+                self._on_switch()
             if config.checkpoint_every and self._due(config.checkpoint_every):
                 self._save()
 
@@ -178,25 +206,45 @@ class Trainer:
     def _count_episodes(self, reward: Any, ended: Any, infos: dict[str, Any]) -> None:
         self._episode_return += self._by_seed(reward)
         self._episode_length += 1
-        now = self.summary.now
-        now.end = self.step
+        self.summary.now.end = self.step
         if not ended.any():
             return
-        cut = infos.get("final_info", {}).get("cut", np.zeros_like(ended))
+        final = infos.get("final_info", {})
+        nothing = np.zeros(len(ended), int)
+        cut, task, visit = (
+            self._by_seed(np.asarray(final.get(name, nothing))) for name in ("cut", "task", "visit")
+        )
         for s, n in np.argwhere(self._by_seed(ended)):
-            if not self._by_seed(cut)[s, n]:  # the return of a cut episode says nothing
+            if not cut[s, n]:  # the return of a cut episode says nothing
                 ret, length = float(self._episode_return[s, n]), int(self._episode_length[s, n])
-                now.episodes[s].append((self.step, ret, length))
-                self.tracker.episode(self.step, int(s), now.task, now.visit, ret, length)
+                # Tasks may wait for the end of an episode: it belongs to the one it was played in.
+                of = self.summary.find(int(task[s, n]), int(visit[s, n]))
+                of.episodes[s].append((self.step, ret, length))
+                self.tracker.episode(self.step, int(s), of.task, of.visit, ret, length)
             self._episode_return[s, n], self._episode_length[s, n] = 0.0, 0
 
     def _updates_due(self) -> int:
         """How many updates this step brings: the replay ratio, exact over the whole run."""
-        ratio, starts = self.agent.replay_ratio, self.agent.learning_starts
-        if not len(self.replay):
+        ratio, starts = self.agent.replay_ratio, self.agent.learning_starts + self.born
+        cleared = self.config.on_switch == "clear-replay" and self.summary.visits[1:]
+        if len(self.replay) < (self.agent.batch_size if cleared else 1):
             return 0
         now = math.floor(max(self.step - starts, 0) * ratio)
         return now - math.floor(max(self.step - self.config.num_envs - starts, 0) * ratio)
+
+    def _on_switch(self) -> None:
+        """Does what an agent would do that is told of switches."""
+        if self.config.on_switch == "keep":
+            return
+        self.replay.clear()
+        if self.config.on_switch == "reset-agent":
+            self._make_agent()
+            self.born = self.step
+            self.probe, self._metrics = Probe(), {}
+
+    def _evaluate(self, evaluator: Evaluator) -> None:
+        now = self.summary.now
+        self.tracker.rows(self.step, now.task, now.visit, evaluator.evaluate(self.agent, now.task))
 
     def _probe(self) -> None:
         check_finite(self._metrics, self.learners, self.config.seeds, self.step)
@@ -242,14 +290,21 @@ class Trainer:
         self.tracker.returns(self.step)
         self.tracker.close()
         self.envs.close()
-        result = {
+        result: dict[str, Any] = {
             "finished": self.step >= self.config.total_steps,
             "steps": self.step,
             "seconds": round(self.progress.seconds, 1),
             "seeds": list(self.config.seeds),
             "visits": self.summary.as_dict(),
         }
-        (self.run_dir / "summary.json").write_text(json.dumps(result, indent=2) + "\n")
+        if self.evaluator:
+            result["evaluation"] = self.evaluator.as_dict()
+            self.evaluator.close()
+        write_json(self.run_dir / "summary.json", result)
+
+    def _phase(self) -> tuple[int, int]:
+        """Task and visit of the next step; all seeds share the schedule."""
+        return self.schedule.at(self.step)[:2]
 
     def _due(self, every: int) -> bool:
         return self.step // every > (self.step - self.config.num_envs) // every
@@ -286,8 +341,3 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
-
-
-def _phase(infos: Mapping[str, Any]) -> tuple[int, int]:
-    """Task and visit; all seeds share the schedule. Environments without one have task 0."""
-    return int(infos.get("task", (0,))[0]), int(infos.get("visit", (0,))[0])

@@ -1,48 +1,192 @@
 """The registered benchmarks, on the real simulators."""
 
+import importlib.util
+import math
 import sys
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
+from gymnasium.utils.env_checker import check_env as check_gymnasium
+from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import envs
 
+HAS_METAWORLD = importlib.util.find_spec("metaworld") is not None
+NEEDS_METAWORLD = pytest.mark.skipif(not HAS_METAWORLD, reason="needs the extra metaworld")
+PUBLISHED = [id for id in envs.BENCHMARKS if not id.endswith("-small")]
+ALL = [pytest.param(id, marks=NEEDS_METAWORLD if id.startswith("cw") else ()) for id in PUBLISHED]
 
-def trajectory(env: Any, actions: list[Any], seed: int | None = None) -> np.ndarray[Any, Any]:
+Steps = list[tuple[Any, float, bool, bool, int]]
+
+
+def play(env: Any, actions: list[Any], seed: int) -> Steps:
+    """Steps through episodes from a reset with a seed; later resets have none."""
     env.reset(seed=seed)
-    return np.array([env.step(action)[0] for action in actions])
-
-
-@pytest.mark.parametrize("id", envs.BENCHMARKS)
-def test_switch_comes_on_time_and_is_felt(id: str) -> None:
-    """The same actions after the same reset: equal within a task, different in the next one."""
-    tasks = []
-    env = envs.make(id, seed=1, steps_per_task=40)
-    env.action_space.seed(0)
-    actions = [env.action_space.sample() for _ in range(8)]
-    first = trajectory(env, actions, seed=5)
-    again = trajectory(env, actions, seed=5)
-    assert np.array_equal(first, again)
-    env.reset(seed=5)
-    for t in range(16, 41):
-        if t == 40:
-            break
-        _, _, terminated, truncated, info = env.step(actions[t % 8])
+    steps = []
+    for action in actions:
+        obs, reward, terminated, truncated, info = env.step(action)
+        steps.append((obs, reward, terminated, truncated, info["task"]))
         if terminated or truncated:
-            env.reset(seed=5)
-        tasks.append((t + 1, info["task"], bool(info.get("cut"))))
-    assert tasks[-1][:2] == (40, 0)
+            env.reset()
+    return steps
+
+
+def equal(a: Steps, b: Steps) -> bool:
+    return all(np.array_equal(x[0], y[0]) and x[1:] == y[1:] for x, y in zip(a, b, strict=True))
+
+
+def sample(id: str, count: int) -> list[Any]:
+    space = envs.make(id).action_space
+    space.seed(3)
+    return [space.sample() for _ in range(count)]
+
+
+def length(id: str) -> int:
+    """Steps after which a change is sure to show: games need longer than robots."""
+    return 200 if id.startswith("ale") else 30
+
+
+@pytest.mark.parametrize("id", ALL)
+def test_a_change_is_felt_and_nothing_else(id: str) -> None:
+    """The same actions after the same reset: equal within a task, different in the next one."""
+    count = length(id)
+    actions = sample(id, count)
+    env = envs.make(id, task_seed=1, steps_per_task=2 * count)
+    first = play(env, actions, seed=5)
+    if id != "cheetah-velocity" and env.phase.position is None:  # else it never stands still
+        env.clock = 0
+        assert equal(first, play(env, actions, seed=5))
+    later = 1_000 * count if id == "cheetah-velocity" else 3 * count
+    env.clock = later
     env.reset(seed=5)
-    assert env.phase.task == 1
-    assert not np.array_equal(first, trajectory(env, actions, seed=5))
+    assert (env.phase.task, env.phase.position) != (0, 0.0)
+    changed = play(env, actions, seed=5)
+    assert any(
+        not np.array_equal(x[0], y[0]) or x[1] != y[1] for x, y in zip(first, changed, strict=True)
+    )
+
+
+@pytest.mark.parametrize("id", ALL)
+def test_a_lifetime_goes_on_from_step_and_seed_alone(id: str) -> None:
+    """2N steps with a reset at N are N steps, and N of an environment that is built at N."""
+    count = length(id)
+    actions = sample(id, 2 * count)
+    settings: dict[str, Any] = dict(task_seed=2, steps_per_task=count // 3)
+    whole = envs.make(id, **settings)
+    play(whole, actions[:count], seed=7)
+    rest = play(whole, actions[count:], seed=8)
+    built = envs.make(id, start_step=count, **settings)
+    assert equal(rest, play(built, actions[count:], seed=8))
+    assert (whole.clock, whole.phase) == (built.clock, built.phase)
+
+
+@pytest.mark.parametrize("id", ALL)
+def test_a_task_is_the_one_of_the_sequence(id: str) -> None:
+    if "drift" in id or id == "cheetah-velocity":
+        pytest.skip("a drift passes through its tasks without stopping")
+    actions = sample(id, 19)
+    schedule = envs.schedule_of(id, 20)
+    for start in (0, 20, 40):
+        task = schedule.at(start).task
+        of_sequence = envs.make(id, task_seed=4, steps_per_task=20, start_step=start)
+        alone = envs.make(id, task=task, task_seed=4)
+        assert equal(play(of_sequence, actions, seed=1), play(alone, actions, seed=1))
+        assert alone.phase == (task, 0, math.inf, None)
+
+
+@pytest.mark.parametrize("id", ALL)
+def test_two_thousand_random_steps_without_a_warning(id: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = envs.make(id, steps_per_task=500)
+        for seed, action in enumerate(sample(id, 2_000)):
+            if seed == 0:
+                obs, info = env.reset(seed=0)
+            obs, reward, terminated, truncated, info = env.step(action)
+            assert env.observation_space.contains(obs)
+            assert math.isfinite(reward)
+            if terminated or truncated:
+                env.reset()
+        env.close()
+    assert env.clock == 2_000
+    changed = (info["task"], info["visit"]) != (0, 0)
+    assert changed or "position" in info or env.switch == "episode"
+
+
+@pytest.mark.parametrize("id", ALL)
+def test_checkers_of_gymnasium_and_sb3_pass(id: str) -> None:
+    with warnings.catch_warnings():  # advice on infinite bounds, no faults
+        warnings.simplefilter("ignore")
+        check_gymnasium(envs.make(id), skip_render_check=True)
+        check_sb3(envs.make(id))
+    assert gym.make(f"envs:{envs.make(id).spec.id}") is not None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("id", PUBLISHED)
+def test_small_versions_are_shorter_and_nothing_else(id: str) -> None:
+    benchmark, small = envs.BENCHMARKS[id], envs.BENCHMARKS[f"{id}-small"]
+    assert small == replace(benchmark, steps_per_task=benchmark.small_steps)
+    assert small.num_tasks * small.steps_per_task <= 1_300_000
+    assert envs.scores(id) == envs.scores(f"{id}-small")
+
+
+@pytest.mark.parametrize("id", ALL)
+def test_stored_spaces_are_those_of_the_environment(id: str) -> None:
+    scores, env = envs.scores(id), envs.make(id)
+    assert scores is not None
+    assert env.observation_space.shape is not None
+    assert scores.observations.rsplit(" ", 1)[0] == " x ".join(
+        map(str, env.observation_space.shape)
+    )
+    discrete = isinstance(env.action_space, gym.spaces.Discrete)
+    assert scores.actions.endswith("discrete" if discrete else "reals")
+    assert len(scores.random) in (1, envs.BENCHMARKS[id].num_tasks)
+    assert len(scores.reference) in (1, envs.BENCHMARKS[id].num_tasks)
+    assert scores.normalize(0, scores.random[0]) == 0
+    assert scores.normalize(1, scores.reference[1 % len(scores.reference)]) == 1
+    assert scores.reference_source.startswith(("measured: ", "cited: "))
+
+
+def test_published_schedules() -> None:
+    """The parameters of the table, by hand."""
+    ends = {
+        "slippery-ant": (2_000_000, 0, 1, 9),
+        "obs-shift-cartpole": (160_000, 0, 1, 9),
+        "lunar-context": (500_000, 0, 1, 19),
+        "mujoco-cycle": (1_000_000, 0, 1, 3),
+        "minatar-3": (2_000_000, 0, 1, 2),
+        "minatar-7": (500_000, 0, 1, 1),
+        "ale-spaceinvaders-modes": (1_000_000, 0, 1, 9),
+        "ale-switch5": (5_000_000, 0, 1, 4),
+        "ale-cora6": (50_000_000, 0, 1, 5),
+        "cw20": (1_000_000, 0, 1, 9),
+    }
+    for id, (steps, first, second, last) in ends.items():
+        at = envs.schedule_of(id).at
+        visits = {"minatar-7": 7, "cw20": 20}.get(id, last + 1)
+        assert [at(0).task, at(steps).task, at(steps * visits - 1).task] == [first, second, last]
+    order = [envs.schedule_of("minatar-7").at(500_000 * k)[:2] for k in range(7)]
+    assert order == [(0, 0), (1, 0), (2, 0), (1, 1), (0, 1), (2, 1), (1, 2)]
+
+
+def test_friction_of_every_geom_is_drawn_for_each_task() -> None:
+    frictions = set()
+    for task in range(5):
+        env: Any = envs.make("slippery-ant", task=task)
+        column = env.unwrapped.model.geom_friction[:, 0]
+        assert (column == column[0]).all()
+        assert 0.02 <= column[0] <= 2
+        frictions.add(float(column[0]))
+    assert len(frictions) == 5
 
 
 def test_low_friction_makes_the_ant_slide() -> None:
-    env: Any = envs.make("slippery-ant", seed=0, steps_per_task=10)
+    env: Any = envs.make("slippery-ant", steps_per_task=10)
     model = env.unwrapped.model
     slid = []
     for friction in (0.02, 2.0):
@@ -55,23 +199,15 @@ def test_low_friction_makes_the_ant_slide() -> None:
     assert slid[0] > 1.05 * slid[1]
 
 
-def test_friction_of_every_geom_is_drawn_for_each_task() -> None:
-    frictions = set()
-    for start in range(0, 50, 10):
-        env: Any = envs.make("slippery-ant", seed=0, steps_per_task=10, start_step=start)
-        column = env.unwrapped.model.geom_friction[:, 0]
-        assert (column == column[0]).all()
-        assert 0.02 <= column[0] <= 2
-        frictions.add(float(column[0]))
-    assert len(frictions) == 5
-
-
-def test_cheetah_gravity_is_scaled() -> None:
-    gravities = [
-        envs.make("cheetah-gravity", steps_per_task=10, start_step=s).unwrapped.model.opt.gravity[2]  # type: ignore[attr-defined]
-        for s in (0, 10, 20)
-    ]
-    assert gravities == pytest.approx([-9.81, -4.905, -14.715])
+def test_cheetah_velocity_follows_the_episodes() -> None:
+    env = envs.make("cheetah-velocity")
+    target: Any = env.shifts[0]
+    for episode in range(3):
+        env.reset(seed=0)
+        assert target.velocity == pytest.approx(1.5 + 1.5 * math.sin(0.5 * episode))
+        for _ in range(1_000):
+            ended = env.step(env.action_space.sample())[3]
+        assert ended
 
 
 def test_mujoco_leaves_no_log_and_no_warning(
@@ -83,19 +219,50 @@ def test_mujoco_leaves_no_log_and_no_warning(
     assert "WARNING" not in "".join(capfd.readouterr())
 
 
-def test_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("id", "module", "extra"),
+    [
+        ("slippery-ant", "mujoco", "mujoco"),
+        ("minatar-3", "minatar", "minatar"),
+        ("cw10", "metaworld", "metaworld"),
+        ("ale-freeway-modes", "cv2", "atari"),
+    ],
+)
+def test_missing_extra_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, id: str, module: str, extra: str
+) -> None:
     for name in [name for name in sys.modules if name.startswith("gymnasium.envs.mujoco")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "mujoco", None)
-    with pytest.raises(ValueError, match=r"needs the extra 'mujoco'.*pip install .*'\.\[mujoco\]'"):
-        envs.make("slippery-ant")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ValueError, match=rf"needs the extra '{extra}'.*pip install .*\.\[{extra}"):
+        envs.make(id)
 
 
 def test_any_gymnasium_id_is_a_benchmark_of_one_task() -> None:
     env = envs.make("CartPole-v1")
     assert env.reset(seed=0)[1] == {"task": 0, "visit": 0}
-    with pytest.raises(ValueError, match="`steps_per_task` is for environments that change"):
-        envs.make("CartPole-v1", steps_per_task=5)
+    for name, value in (("steps_per_task", 5), ("task", 0), ("switch", "step")):
+        with pytest.raises(ValueError, match=f"`{name}` is for environments that change"):
+            envs.make("CartPole-v1", **{name: value})  # type: ignore[arg-type]  # one at a time
+    with pytest.raises(ValueError, match="`show_task` is for environments that change"):
+        envs.make("CartPole-v1", show_task=True)
+
+
+def test_families_over_any_gymnasium_id() -> None:
+    env = envs.make("obs-permute-MountainCar-v0", steps_per_task=5)
+    assert env.observation_space.shape == (2,)
+    assert env.schedule.at(5).task == 1
+    assert envs.schedule_of("action-permute-Taxi-v3-small").at(0).end == 20_000
+    with pytest.raises(ValueError, match="ActionPermutation needs a Discrete action space"):
+        envs.make("action-permute-Pendulum-v1")
+    with pytest.raises(ValueError, match=r"no environment 'Pendulom-v1'. Did you mean 'Pendulum"):
+        envs.make("obs-shift-Pendulom-v1")
+
+
+@pytest.mark.parametrize("task", [-1, 10])
+def test_tasks_that_do_not_exist_are_refused(task: int) -> None:
+    with pytest.raises(ValueError, match=f"`task` should be from 0 to 9 .* Received {task}"):
+        envs.make("obs-shift-cartpole", task=task)
 
 
 @pytest.mark.parametrize("name", ["Ant-v3", "GymV21Environment-v0"])
@@ -104,47 +271,25 @@ def test_ids_that_cannot_be_made_say_why(name: str) -> None:
         envs.make(name)
 
 
-@pytest.mark.parametrize("name", ["obs-shift-cartpol", "CartPole-v7", "CartPol-v1"])
+@pytest.mark.parametrize(
+    "name",
+    ["obs-shift-cartpol", "CartPole-v7", "CartPol-v1", "ALE/SpaceInvader-v5", "MinAtar/Breakot-v0"],
+)
 def test_unknown_ids_get_the_nearest_name(name: str) -> None:
-    with pytest.raises(ValueError, match=r"there is no environment .* Did you mean"):
+    with pytest.raises(ValueError, match=r"there is no .* Did you mean"):
         envs.make(name)
 
 
-@pytest.mark.parametrize("id", envs.BENCHMARKS)
-@pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version")
-@pytest.mark.filterwarnings("ignore:.*Box observation space m.*")
-def test_gymnasiums_checker_passes(id: str) -> None:
-    check_env(envs.make(id), skip_render_check=True)
-
-
 def test_ids_of_gymnasium() -> None:
-    env = gym.make("continual/CartpoleGravitySmall-v0", seed=2)
-    assert env.reset(seed=0)[1]["task"] == 0
+    env = gym.make("continual/CartpoleGravitySmall-v0", task_seed=2, task=3)
+    assert env.reset(seed=0)[1]["task"] == 3
+    again = gym.make(env.spec)  # type: ignore[arg-type]  # there is one
+    assert again.unwrapped.gravity == env.unwrapped.gravity == 3.0 * 9.8  # type: ignore[attr-defined]
 
 
-def test_vector_is_the_single_environments_side_by_side() -> None:
-    vector: Any = envs.make_vec("obs-shift-cartpole", 2, seeds=[0, 7], steps_per_task=20)
-    seeds = envs.reset_seeds([0, 7], 2)
-    singles = [
-        envs.make("obs-shift-cartpole", seed=s, steps_per_task=20, stride=2) for s in (0, 0, 7, 7)
-    ]
-    obs, _ = vector.reset(seed=seeds)
-    expected = [env.reset(seed=seed)[0] for env, seed in zip(singles, seeds, strict=True)]
-    np.testing.assert_array_equal(obs, expected)
-    for t in range(40):
-        obs, _, terminated, truncated, infos = vector.step(np.full(4, t % 2))
-        for i, env in enumerate(singles):
-            single, _, one_terminated, one_truncated, _ = env.step(t % 2)
-            if one_terminated or one_truncated:
-                np.testing.assert_array_equal(infos["final_obs"][i], single)
-                single, _ = env.reset()
-            assert (one_terminated, one_truncated) == (terminated[i], truncated[i])
-            np.testing.assert_array_equal(obs[i], single)
-    assert infos["task"].tolist() == [4] * 4  # 80 steps of each lifetime
-
-
-def test_atari_comes_as_the_native_vector() -> None:
-    vector: Any = envs.make_vec("ALE/Pong-v5", 2, seeds=[0, 1])
-    obs, _ = vector.reset(seed=envs.reset_seeds([0, 1], 2))
-    assert (obs.shape, obs.dtype) == ((4, 4, 84, 84), np.uint8)
-    assert vector.single_action_space == gym.spaces.Discrete(6)
+def test_the_task_can_be_shown() -> None:
+    env = envs.make("minatar-3", task=1, show_task=True)
+    obs, _ = env.reset(seed=0)
+    assert obs.shape == (13, 10, 10)
+    assert obs[10:].mean((1, 2)).tolist() == [0, 255, 0]
+    assert env.observation_space.contains(obs)

@@ -1,0 +1,99 @@
+"""Many environments at once."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import envs
+from envs.schedules import EverySteps
+from envs.vector import VectorMode
+
+
+def test_vector_is_the_single_environments_side_by_side() -> None:
+    vector: Any = envs.make_vec("obs-shift-cartpole", 2, seeds=[0, 7], steps_per_task=20)
+    seeds = envs.reset_seeds([0, 7], 2)
+    singles = [
+        envs.make("obs-shift-cartpole", task_seed=s, steps_per_task=20, stride=2)
+        for s in (0, 0, 7, 7)
+    ]
+    obs, _ = vector.reset(seed=seeds)
+    expected = [env.reset(seed=seed)[0] for env, seed in zip(singles, seeds, strict=True)]
+    np.testing.assert_array_equal(obs, expected)
+    for t in range(40):
+        obs, _, terminated, truncated, infos = vector.step(np.full(4, t % 2))
+        for i, env in enumerate(singles):
+            single, _, one_terminated, one_truncated, _ = env.step(t % 2)
+            if one_terminated or one_truncated:
+                np.testing.assert_array_equal(infos["final_obs"][i], single)
+                single, _ = env.reset()
+            assert (one_terminated, one_truncated) == (terminated[i], truncated[i])
+            np.testing.assert_array_equal(obs[i], single)
+    assert infos["task"].tolist() == [4] * 4  # 80 steps of each lifetime
+
+
+@pytest.mark.parametrize("id", ["cartpole-gravity", "minatar-3", "hopper-mass-drift"])
+def test_sync_and_async_give_the_same(id: str) -> None:
+    modes: tuple[VectorMode, ...] = ("sync", "async")
+    vectors: list[Any] = [
+        envs.make_vec(id, 2, seeds=[0, 3], steps_per_task=30, vectorization_mode=mode)
+        for mode in modes
+    ]
+    seeds = envs.reset_seeds([0, 3], 2)
+    for a, b in zip(*(vector.reset(seed=seeds)[:1] for vector in vectors), strict=True):
+        np.testing.assert_array_equal(a, b)
+    vectors[0].action_space.seed(1)
+    switched = False
+    for _ in range(50):
+        actions = vectors[0].action_space.sample()
+        (*first, infos), (*second, others) = (vector.step(actions) for vector in vectors)
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(infos["task"], others["task"])
+        switched |= bool(infos["task"].any()) or "position" in infos
+    assert switched
+    for vector in vectors:
+        vector.close()
+
+
+def test_one_seed_of_the_tasks_for_all_seeds() -> None:
+    vector: Any = envs.make_vec("slippery-ant", seeds=[0, 1], task=2)
+    own = [env.unwrapped.model.geom_friction[0, 0] for env in vector.envs]
+    vector = envs.make_vec("slippery-ant", seeds=[0, 1], task=2, task_seed=1)
+    fixed = [env.unwrapped.model.geom_friction[0, 0] for env in vector.envs]
+    assert own[0] != own[1]
+    assert fixed == [own[1]] * 2
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_all_can_be_shown_a_task(mode: VectorMode) -> None:
+    vector = envs.make_vec("cartpole-gravity", 2, vectorization_mode=mode)
+    envs.show_task(vector, 3)
+    _, infos = vector.reset(seed=0)
+    assert infos["task"].tolist() == [3, 3]
+    vector.close()
+
+
+def test_games_come_as_the_native_vector_unless_their_settings_change() -> None:
+    native: Any = envs.make_vec("ALE/Pong-v5", 2, seeds=[0, 1])
+    obs, _ = native.reset(seed=envs.reset_seeds([0, 1], 2))
+    assert (obs.shape, obs.dtype) == ((4, 4, 84, 84), np.uint8)
+    assert native.single_action_space == gym.spaces.Discrete(6)
+    assert native.phase.task == 0
+    assert type(envs.make_vec("ale-switch5")) is type(native)
+    assert isinstance(envs.make_vec("ale-freeway-modes"), gym.vector.SyncVectorEnv)
+    assert isinstance(
+        envs.make_vec("ALE/Pong-v5", vectorization_mode="sync"), gym.vector.SyncVectorEnv
+    )
+
+
+def test_bad_numbers_of_copies() -> None:
+    with pytest.raises(ValueError, match="`num_envs` should be at least 1. Received 0"):
+        envs.make_vec("CartPole-v1", 0)
+
+
+def test_schedules_of_ids() -> None:
+    assert envs.schedule_of("slippery-ant", 7) == EverySteps(7, 10)
+    assert envs.schedule_of("slippery-ant", 7, task=3) == envs.Stationary(3)
+    assert envs.schedule_of("CartPole-v1") == envs.Stationary()
