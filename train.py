@@ -25,8 +25,9 @@ def main(args: Sequence[str] | None = None) -> int:
     console = Console()
     lists = [LISTS[arg] for arg in args if arg in LISTS]
     if lists:
+        wide = console if console.is_terminal else Console(width=160)
         for table in lists:
-            console.print(table())
+            wide.print(table())
         return 0
     if not args:
         console.print(f"no flags: the default experiment, --config {configs.DEFAULT}")
@@ -58,27 +59,26 @@ def main(args: Sequence[str] | None = None) -> int:
 def list_envs() -> Table:
     """Returns the benchmarks as a table."""
     table = Table(show_lines=True)
-    for title in ("id", "what changes", "tasks", "steps per task (small)", "observations"):
-        table.add_column(title, min_width=8)
-    for title in ("actions", "random", "reference", "source"):
+    table.add_column("id", no_wrap=True)
+    for title in ("what changes", "tasks x steps (small)", "observations, actions"):
         table.add_column(title)
+    table.add_column("random; reference")
     for id, b in envs.BENCHMARKS.items():
         if id.endswith("-small"):
             continue
         scores = envs.scores(id)
-        steps = f"{b.steps_per_task:,} ({b.small_steps:,})"
-        row = [id, b.description, str(b.num_tasks), steps]
-        if scores is None:
-            row += ["?"] * 4
-        else:
-            row += [scores.observations, scores.actions, _range(scores.random)]
-            row += [f"{_range(scores.reference)}, {scores.reference_source}"]
-        table.add_row(*row, b.source)
+        spaces = returns = "?"
+        if scores is not None:
+            spaces = f"{scores.observations}, {scores.actions}"
+            reference = f"{_range(scores.reference)}, {scores.reference_source}"
+            returns = f"{_range(scores.random)}; {reference}"
+        visits = f"{b.num_tasks} x {b.steps_per_task:,} ({b.small_steps:,})"
+        table.add_row(id, f"{b.description}. Source: {b.source}", visits, spaces, returns)
     families = ", ".join(f"{name}-ID" for name in envs.FAMILIES)
     table.caption = (
         f"each with a -small version; also {families} over a Gymnasium ID such as Hopper-v5, and "
         "any Gymnasium id, ALE/...-v5, MinAtar/...-v0, Meta-World/...-v3, which do not change. "
-        "random and reference: returns, of several tasks least to greatest; measured by "
+        "random and reference: returns, of several tasks least to greatest; random is measured by "
         "python scripts/scores.py"
     )
     return table

@@ -14,6 +14,7 @@ from envs.shift import (
     NumericShift,
     PerTask,
     Shift,
+    brief,
     check_permutations,
     choose_permutation,
     in_turn,
@@ -33,7 +34,9 @@ class ActionPermutation(Shift):
     def setup(self, env: gym.Env[Any, Any]) -> None:
         space = env.action_space
         if not isinstance(space, gym.spaces.Discrete):
-            raise ValueError(f"ActionPermutation needs a Discrete action space. Received {space}")
+            raise ValueError(
+                f"ActionPermutation needs a Discrete action space. Received {brief(space)}"
+            )
         self.start, self.size = int(space.start), int(space.n)
         check_permutations(self.permutations, self.size)
 
@@ -58,7 +61,7 @@ class ActionScale(NumericShift):
         self.space = _box(env.action_space, self)
 
     def numbers(self, task: int, rng: np.random.Generator) -> Any:
-        return self.factor_of(task)
+        return np.asarray(self.factor_of(task), float)
 
     def set(self, numbers: Any) -> None:
         self.factor = numbers
@@ -143,5 +146,5 @@ class DeadActuator(Shift):
 def _box(space: gym.Space[Any], shift: Shift) -> gym.spaces.Box:
     if not isinstance(space, gym.spaces.Box):
         name = type(shift).__name__
-        raise ValueError(f"{name} needs a Box as action space. Received {space}")
+        raise ValueError(f"{name} needs a Box as action space. Received {brief(space)}")
     return space

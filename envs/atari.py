@@ -19,8 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 
 from envs.schedules import Schedule, Stationary
-from envs.shift import PerTask, Shift, in_turn
-
+from envs.shift import PerTask, Shift, brief, in_turn
 
 ALEInterface.setLoggerMode(LoggerMode.Error)  # no banner
 
@@ -79,7 +78,7 @@ class AtariSettings(Shift):
 
     def setup(self, env: gym.Env[Any, Any]) -> None:
         if not isinstance(env.unwrapped, AtariEnv):
-            raise ValueError(f"AtariSettings needs a game of ALE. Received {env}")
+            raise ValueError(f"AtariSettings needs a game of ALE. Received {brief(env)}")
         self.game = env.unwrapped
         ale = self.game.ale
         for kind, wanted, has in (

@@ -39,7 +39,9 @@ class _Drift:
         if self.num_tasks is not None:
             at_least(2, "num_tasks", self.num_tasks)
         elif not isinstance(self, LinearDrift):
-            raise ValueError(f"`num_tasks` should be a number for {type(self).__name__}")
+            raise ValueError(
+                f"`num_tasks` should be a number for {type(self).__name__}. Received None"
+            )
         at_least(1, "every", self.every)
         if self.visit is not None:
             at_least(1, "visit", self.visit)

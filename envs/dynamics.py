@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from envs.shift import NumericShift, PerTask, in_turn
+from envs.shift import NumericShift, PerTask, brief, in_turn
 
+_DERIVED = {
+    "total_mass": "masspole and masscart",
+    "polemass_length": "masspole and length",
+}  # of CartPole
 _PATH = re.compile(r"(?P<names>\w+(\.\w+)*)(\[(?P<index>[-:\d,\s]+)\])?")
 
 
@@ -72,15 +76,24 @@ class Parameter(NumericShift):
         root: Any = env.unwrapped
         self.root = root
         self.places = [_Place(self.root, path) for path in self.paths]
-        for place in self.places:
-            if place.path.startswith("model.opt.wind") and not root.model.opt.density:
-                raise ValueError(f"{place.path} does nothing without a density: use the shift Wind")
-        if "wind_power" in self.paths:  # LunarLander's switch
-            root.enable_wind = True
+        for path in self.paths:
+            airless = path.startswith("model.opt.wind") and not root.model.opt.density
+            if airless and "model.opt.density" not in self.paths:
+                raise ValueError(f"{path} does nothing without a density: use the shift Wind")
+            if path in _DERIVED:
+                raise ValueError(f"{path} follows from {_DERIVED[path]}: change those")
+            if path in ("wind_power", "turbulence_power"):  # LunarLander's switch
+                root.enable_wind = True
 
     def numbers(self, task: int, rng: np.random.Generator) -> Any:
         value = self.drawn.nth(task, rng) if self.drawn else self.value_of(task)  # type: ignore[misc]  # one of the two
-        return np.broadcast_to(np.asarray(value, float), (len(self.places),))
+        values = np.asarray(value, float)
+        if values.shape not in ((), (len(self.places),)):
+            raise ValueError(
+                f"`values` should hold a number, or one for each of {', '.join(self.paths)}, in "
+                f"every task. Received {value}"
+            )
+        return np.broadcast_to(values, (len(self.places),))
 
     def set(self, numbers: Any) -> None:
         for place, number in zip(self.places, numbers.tolist(), strict=True):
@@ -104,7 +117,7 @@ class Wind(NumericShift):
     def setup(self, env: gym.Env[Any, Any]) -> None:
         root: Any = env.unwrapped
         if not hasattr(root, "model"):
-            raise ValueError(f"Wind blows in worlds of MuJoCo. Received {env}")
+            raise ValueError(f"Wind blows in worlds of MuJoCo. Received {brief(env)}")
         self.options: Any = root.model.opt
         self.options.density = self.density
 
@@ -154,23 +167,23 @@ def _follow(root: Any) -> None:
         root.total_mass = root.masspole + root.masscart
         root.polemass_length = root.masspole * root.length
     if hasattr(root, "world") and hasattr(root, "gravity"):  # Box2D has its own since the reset
-        root.world.gravity = (0, root.gravity)
+        root.world.gravity = (root.world.gravity[0], root.gravity)
 
 
 def _parse(path: str) -> tuple[list[str], Any]:
     """Turns ``"a.b[:, 0]"`` into ``(["a", "b"], (slice(None), 0))``."""
     match = _PATH.fullmatch(path)
-    if match is None:
+    try:
+        if match is None:
+            raise ValueError
+        names, text = match["names"].split("."), match["index"]
+        return names, None if text is None else tuple(map(_parse_index, text.split(",")))
+    except (TypeError, ValueError):
         raise ValueError(
             f"`path` should look like gravity or model.opt.gravity[2]. Received {path!r}"
-        )
-    names, text = match["names"].split("."), match["index"]
-    if text is None:
-        return names, None
-    parts: list[int | slice] = []
-    for part in text.replace(" ", "").split(","):
-        if ":" in part:
-            parts.append(slice(*(int(bound) if bound else None for bound in part.split(":"))))
-        else:
-            parts.append(int(part))
-    return names, tuple(parts)
+        ) from None
+
+
+def _parse_index(text: str) -> int | slice:
+    bounds = [int(bound) if bound.strip() else None for bound in text.split(":")]
+    return int(text) if len(bounds) == 1 else slice(*bounds)

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from envs.dynamics import Drawn
-from envs.shift import NumericShift
+from envs.shift import NumericShift, brief
 
 GRAVITY_X = (-2.0, 0.0, 2.0)
 CONSTANTS = ("MAIN_ENGINE_POWER", "SIDE_ENGINE_POWER", "INITIAL_RANDOM")
@@ -29,7 +29,7 @@ class LunarContext(NumericShift):
         root: Any = env.unwrapped
         self.root = root
         if not all(hasattr(root, name) for name in ("lander", "moon", "gravity")):
-            raise ValueError(f"LunarContext needs LunarLander. Received {env}")
+            raise ValueError(f"LunarContext needs LunarLander. Received {brief(env)}")
         self.constants = own_constants(root)
         self.nominal = [root.gravity, *(self.constants[name] for name in CONSTANTS)]
 
@@ -45,6 +45,7 @@ class LunarContext(NumericShift):
         values = [factor * value for factor, value in zip(factors, self.nominal, strict=True)]
         self.root.gravity = values[0]
         self.constants.update(zip(CONSTANTS, values[1:], strict=True))
+        self.root.world.gravity = (self.gravity_x, self.root.gravity)
 
     def begin(self, rng: np.random.Generator) -> None:
         self.root.world.gravity = (self.gravity_x, self.root.gravity)  # a reset makes a new world

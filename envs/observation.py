@@ -13,6 +13,7 @@ from envs.shift import (
     NumericShift,
     PerTask,
     Shift,
+    brief,
     check_permutations,
     choose_permutation,
     in_turn,
@@ -160,13 +161,14 @@ class ObservationInversion(Shift):
             space.dtype != np.uint8 and not np.issubdtype(space.dtype, np.floating)
         ):
             raise ValueError(
-                f"ObservationInversion needs a Box of floats or bytes. Received {space}"
+                f"ObservationInversion needs a Box of floats or bytes. Received {brief(space)}"
             )
-        self.top = 255 if space.dtype == np.uint8 else 0
+        # Bytes are reflected between their bounds, so that black and white change places.
+        self.top = space.high if space.dtype == np.uint8 else None
 
     def observation_space(self, space: gym.Space[Any]) -> gym.Space[Any]:
         assert isinstance(space, gym.spaces.Box)
-        if self.top:
+        if self.top is not None:
             return space
         high = np.maximum(space.high, -space.low)
         return gym.spaces.Box(-high, high, dtype=space.dtype.type)
@@ -175,7 +177,9 @@ class ObservationInversion(Shift):
         self.inverted = self.inverted_in(task)
 
     def observation(self, observation: Any) -> Any:
-        return self.top - observation if self.inverted else observation
+        if not self.inverted:
+            return observation
+        return -observation if self.top is None else self.top - observation
 
 
 class ObservationPermutation(Shift):
@@ -191,7 +195,7 @@ class ObservationPermutation(Shift):
     def setup(self, env: gym.Env[Any, Any]) -> None:
         space = _float_box(env.observation_space, self)
         if len(space.shape) != 1:
-            raise ValueError(f"ObservationPermutation permutes vectors. Received {space}")
+            raise ValueError(f"ObservationPermutation permutes vectors. Received {brief(space)}")
         self.size = space.shape[0]
         check_permutations(self.permutations, self.size)
 
@@ -213,9 +217,8 @@ class PixelPermutation(Shift):
     def setup(self, env: gym.Env[Any, Any]) -> None:
         shape = env.observation_space.shape or ()
         if len(shape) != 3:
-            raise ValueError(
-                f"PixelPermutation permutes images (C, H, W). Received {env.observation_space}"
-            )
+            space = brief(env.observation_space)
+            raise ValueError(f"PixelPermutation permutes images (C, H, W). Received {space}")
         self.size = shape[1] * shape[2]
 
     def enter(self, task: int, rng: np.random.Generator) -> None:
@@ -229,7 +232,9 @@ class PixelPermutation(Shift):
 def _float_box(space: gym.Space[Any], shift: Shift) -> gym.spaces.Box:
     if not isinstance(space, gym.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
         name = type(shift).__name__
-        raise ValueError(f"{name} needs a Box of floats as observation space. Received {space}")
+        raise ValueError(
+            f"{name} needs a Box of floats as observation space. Received {brief(space)}"
+        )
     return space
 
 

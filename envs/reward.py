@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.shift import NumericShift, PerTask, Shift, in_turn
+from envs.shift import NumericShift, PerTask, Shift, brief, in_turn
 
 
 class RewardScale(NumericShift):
@@ -81,7 +81,7 @@ class TargetVelocity(NumericShift):
 
     def setup(self, env: gym.Env[Any, Any]) -> None:
         if not hasattr(env.unwrapped, "_forward_reward_weight"):
-            raise ValueError(f"TargetVelocity needs a runner of MuJoCo. Received {env}")
+            raise ValueError(f"TargetVelocity needs a runner of MuJoCo. Received {brief(env)}")
 
     def numbers(self, task: int, rng: np.random.Generator) -> Any:
         return self.velocity_of(task)

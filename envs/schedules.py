@@ -48,6 +48,9 @@ class Stationary:
 
     task: int = 0
 
+    def __post_init__(self) -> None:
+        at_least(0, "task", self.task)
+
     def at(self, step: int) -> Phase:
         return Phase(self.task, 0, math.inf)
 

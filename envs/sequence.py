@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.shift import Shift
+from envs.shift import Shift, brief
 
 Env = gym.Env[Any, Any]
 
@@ -70,7 +70,7 @@ class EnvSequence(gym.Env[Any, Any]):
         """Returns which discrete actions the current environment has, for sb3-contrib."""
         space, own = self.action_space, self.current.action_space
         if not isinstance(space, gym.spaces.Discrete) or not isinstance(own, gym.spaces.Discrete):
-            raise ValueError(f"only discrete actions have masks. Received {own}")
+            raise ValueError(f"only discrete actions have masks. Received {brief(own)}")
         return np.arange(int(space.n)) < int(own.n)
 
     def _pad(self, observation: Any) -> Any:
@@ -96,7 +96,7 @@ def _common_observations(spaces: Sequence[gym.Space[Any]]) -> gym.spaces.Box:
     if len(boxes) < len(spaces) or not same_size:
         raise ValueError(
             "a sequence needs observations that are all vectors, or all images of one size. "
-            f"Received {', '.join(map(str, spaces))}"
+            f"Received {', '.join(map(brief, spaces))}"
         )
     shape = (max(shape[0] for shape in shapes), *shapes[0][1:])
     if len(shape) == 3 and {box.dtype for box in boxes} == {np.dtype(np.uint8)}:
@@ -112,7 +112,7 @@ def _common_actions(spaces: Sequence[gym.Space[Any]]) -> gym.Space[Any]:
         return gym.spaces.Box(-1.0, 1.0, (size,), np.float32)
     raise ValueError(
         "a sequence needs actions of one kind, all Discrete or all Box. "
-        f"Received {', '.join(map(str, spaces))}"
+        f"Received {', '.join(map(brief, spaces))}"
     )
 
 
@@ -123,7 +123,7 @@ class SelectEnv(Shift):
 
     def setup(self, env: Env) -> None:
         if not isinstance(env.unwrapped, EnvSequence):
-            raise ValueError(f"SelectEnv needs an EnvSequence. Received {env}")
+            raise ValueError(f"SelectEnv needs an EnvSequence. Received {brief(env)}")
         self.sequence = env.unwrapped
 
     def enter(self, task: int, rng: np.random.Generator) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -71,7 +71,7 @@ class NumericShift(Shift):
         raise NotImplementedError
 
     def set(self, numbers: Any) -> None:
-        """Puts numbers into effect."""
+        """Puts numbers into effect, those of a task or, as an array, those between two."""
         raise NotImplementedError
 
     def enter(self, task: int, rng: np.random.Generator) -> None:
@@ -118,6 +118,8 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         show_tasks: int = 0,
     ) -> None:
         super().__init__(env)
+        if switch not in get_args(Switch):
+            raise ValueError(f"`switch` should be one of {get_args(Switch)}. Received {switch!r}")
         self.schedule = schedule
         self.shifts = tuple(shifts)
         self.seed = seed
@@ -152,7 +154,7 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         return self.made_by
 
     def show(self, task: int) -> None:
-        """Stays at task ``task`` from the next reset on."""
+        """Stays at task ``task``; reset before the next step."""
         self.schedule = Stationary(task)
         self._enter()
 
@@ -181,7 +183,8 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
 
     def _numbers_of(self, index: int, shift: NumericShift, task: int) -> Any:
         if (index, task) not in self._numbers:
-            self._numbers[index, task] = shift.numbers(task, self._rng(index))
+            numbers = shift.numbers(task, self._rng(index))
+            self._numbers[index, task] = np.asarray(numbers, float)
         return self._numbers[index, task]
 
     def _rng(self, index: int) -> np.random.Generator:
@@ -192,12 +195,11 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         position = float(phase.task) if phase.position is None else phase.position
         weights = np.clip(1 - np.abs(np.arange(self.show_tasks) - position), 0, 1)
         space = self.observation_space
-        if len(space.shape or ()) == 1:
-            return weights.astype(space.dtype)
         assert isinstance(space, gym.spaces.Box)
-        top = space.high.flat[-1]
-        planes = np.ones((self.show_tasks, *space.shape[1:])) * weights[:, None, None] * top
-        return planes.astype(space.dtype)
+        if len(space.shape) == 1:
+            return weights.astype(space.dtype)
+        planes = np.ones((self.show_tasks, *space.shape[1:])) * weights[:, None, None]
+        return (planes * _top(space)).astype(space.dtype)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -249,6 +251,11 @@ def _overrides(shift: Shift, method: str) -> bool:
     return getattr(type(shift), method) is not getattr(Shift, method)
 
 
+def _top(images: gym.spaces.Box) -> float:
+    """What a white pixel is."""
+    return 255 if images.dtype == np.uint8 else 1
+
+
 def _drifts(schedule: Schedule) -> bool:
     return schedule.at(0).position is not None
 
@@ -256,9 +263,9 @@ def _drifts(schedule: Schedule) -> bool:
 def _with_task(space: gym.Space[Any], num_tasks: int) -> gym.spaces.Box:
     """The space of observations with the task appended."""
     if not isinstance(space, gym.spaces.Box) or len(space.shape) not in (1, 3):
-        raise ValueError(f"the task can be appended to vectors and images. Received {space}")
+        raise ValueError(f"the task can be appended to vectors and images. Received {brief(space)}")
     shape = (num_tasks, *space.shape[1:])
-    top = 1 if len(space.shape) == 1 else space.high.max()
+    top = 1 if len(space.shape) == 1 else _top(space)
     low = np.concatenate((space.low, np.zeros(shape)))
     high = np.concatenate((space.high, np.full(shape, top)))
     kind = space.dtype.type
@@ -275,6 +282,11 @@ def nth_permutation(task: int, size: int, rng: np.random.Generator) -> np.ndarra
         while size > 1 and np.array_equal(permutation, before):
             permutation = rng.permutation(size)
     return permutation
+
+
+def brief(thing: object) -> str:
+    """Returns a space or environment in one line."""
+    return " ".join(str(thing).split())
 
 
 def in_turn(name: str, values: PerTask, least: float | None = None) -> Callable[[int], Any]:

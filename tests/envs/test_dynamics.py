@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs import Continual, EverySteps, LinearDrift, Shift, Stationary
+from envs import Continual, EverySteps, LinearDrift, Shift, Stationary, make
 from envs.dynamics import Drawn, Parameter, Wind, log_uniform
 from envs.lunar import LunarContext
 from tests.envs.fake import Counting, play
@@ -26,7 +26,7 @@ class Numbers(Counting):
 def trajectory(
     id: str, shifts: list[Shift], task: int = 0, steps: int = 30
 ) -> np.ndarray[Any, Any]:
-    env = Continual(gym.make(id), Stationary(task), shifts)
+    env = Continual(make(id), Stationary(task), shifts)
     env.action_space.seed(1)
     actions = [env.action_space.sample() for _ in range(steps)]
     return np.array([row["obs"] for row in play(env, actions)])
@@ -98,7 +98,7 @@ def test_bad_paths_are_named(path: str, message: str) -> None:
 
 
 def test_cartpole_keeps_the_products_of_its_parameters() -> None:
-    env: Any = gym.make("CartPole-v1")
+    env: Any = make("CartPole-v1")
     shifts = [Parameter("masspole", (0.5, 0.25)), Parameter("length", (2.0, 3.0))]
     continual = Continual(env, EverySteps(1), shifts, switch="step")
     seen = []
@@ -159,7 +159,7 @@ def test_parameters_of_lunar_lander_are_felt(path: str) -> None:
 @box2d
 def test_gravity_changes_in_mid_flight() -> None:
     shift = Parameter("gravity", (-1.0, -11.0))
-    env = Continual(gym.make(LUNAR), EverySteps(10), [shift], switch="step")
+    env = Continual(make(LUNAR), EverySteps(10), [shift], switch="step")
     fall = -np.diff([row["obs"][3] for row in play(env, [0] * 20)])
     assert fall[:9] == pytest.approx(fall[0], rel=0.03)
     assert fall[9:] == pytest.approx(11 * fall[0], rel=0.03)
@@ -168,9 +168,9 @@ def test_gravity_changes_in_mid_flight() -> None:
 def contexts(tasks: list[int], plain: bool) -> list[list[list[float]]]:
     """Flies landers of these tasks side by side, and one of no task."""
     landers: list[gym.Env[Any, Any]] = [
-        Continual(gym.make(LUNAR), Stationary(task), [LunarContext()]) for task in tasks
+        Continual(make(LUNAR), Stationary(task), [LunarContext()]) for task in tasks
     ]
-    landers += [gym.make(LUNAR)] * plain
+    landers += [make(LUNAR)] * plain
     for lander in landers:
         lander.reset(seed=5)
     flights = [[lander.step(2 + t % 2)[0].tolist() for lander in landers] for t in range(20)]
@@ -187,17 +187,20 @@ def test_contexts_are_of_each_lander_alone() -> None:
 
 @box2d
 def test_contexts_are_drawn_and_the_wind_takes_turns() -> None:
-    env: Any = Continual(gym.make(LUNAR), EverySteps(1), [LunarContext()], seed=2)
+    env: Any = Continual(make(LUNAR), EverySteps(1), [LunarContext()], seed=2)
     rng, factors = np.random.default_rng((2, 0)), list[np.ndarray[Any, Any]]()
     while len(factors) < 4:
         drawn = rng.uniform([0.2, 1.0, 1.0, 0.5], 1.5)
         if not factors or np.abs(drawn - factors[-1]).sum() >= 1:
             factors.append(drawn)
     for task in range(4):
-        env.reset()
+        pushed = env.reset(seed=0)[0][2]
         gravity = env.unwrapped.world.gravity
         assert tuple(gravity) == pytest.approx(((-2, 0, 2, -2)[task], -10 * factors[task][0]))
         names = type(env.unwrapped).step.__globals__
         powers = [names["MAIN_ENGINE_POWER"], names["SIDE_ENGINE_POWER"], names["INITIAL_RANDOM"]]
         assert powers == pytest.approx(np.array([13, 0.6, 1000]) * factors[task][1:])
+        if task % 3 == 1:  # no wind: the force of the start alone
+            usual = make(LUNAR).reset(seed=0)[0][2]
+            assert pushed == pytest.approx(factors[task][3] * usual, rel=1e-3)
         env.step(0)
