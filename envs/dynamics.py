@@ -76,6 +76,7 @@ class Parameter(NumericShift):
         root: Any = env.unwrapped
         self.root = root
         self.places = [_Place(self.root, path) for path in self.paths]
+        self.follow = _follower(root)
         for path in self.paths:
             airless = path.startswith("model.opt.wind") and not root.model.opt.density
             if airless and "model.opt.density" not in self.paths:
@@ -98,7 +99,8 @@ class Parameter(NumericShift):
     def set(self, numbers: Any) -> None:
         for place, number in zip(self.places, numbers.tolist(), strict=True):
             place.put(place.nominal * number if self.relative else number)
-        _follow(self.root)
+        if self.follow is not None:
+            self.follow(self.root)
 
 
 class Wind(NumericShift):
@@ -161,13 +163,20 @@ class _Place:
             setattr(self.owner, self.name, float(number))
 
 
-def _follow(root: Any) -> None:
-    """Lets what an environment derives from its numbers follow them."""
-    if hasattr(root, "polemass_length"):  # CartPole keeps two products of its masses and length
-        root.total_mass = root.masspole + root.masscart
-        root.polemass_length = root.masspole * root.length
-    if hasattr(root, "world") and hasattr(root, "gravity"):  # Box2D has its own since the reset
-        root.world.gravity = (root.world.gravity[0], root.gravity)
+def _follower(root: Any) -> Callable[[Any], None] | None:
+    """Returns what lets numbers that an environment derives from others follow them, if any."""
+    if hasattr(root, "polemass_length"):
+        return _follow_cartpole
+    return _follow_box2d if hasattr(root, "world") and hasattr(root, "gravity") else None
+
+
+def _follow_cartpole(root: Any) -> None:
+    root.total_mass = root.masspole + root.masscart
+    root.polemass_length = root.masspole * root.length
+
+
+def _follow_box2d(root: Any) -> None:
+    root.world.gravity = (root.world.gravity[0], root.gravity)  # it is copied at a reset only
 
 
 def _parse(path: str) -> tuple[list[str], Any]:

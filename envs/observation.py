@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -102,14 +102,19 @@ class ObservationNoise(NumericShift):
         return self.std_of(task)
 
     def set(self, numbers: Any) -> None:
-        self.std = numbers
+        self.std = float(numbers)
 
     def begin(self, rng: np.random.Generator) -> None:
         self.rng = rng
+        self.noise: Iterator[Any] = iter(())
 
     def observation(self, observation: Any) -> Any:
-        noise = self.std * self.rng.standard_normal(self.space.shape, np.float32)
-        return (observation + noise).astype(self.space.dtype)
+        noise = next(self.noise, None)
+        if noise is None:  # drawn many at a time, which gives the same numbers and is faster
+            count = max(4096 // observation.size, 1)
+            self.noise = iter(self.rng.standard_normal((count, *observation.shape), np.float32))
+            noise = next(self.noise)
+        return (observation + self.std * noise).astype(self.space.dtype, copy=False)
 
 
 class ObservationMask(Shift):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import gymnasium as gym
@@ -144,8 +144,9 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         self._reward_shifts = [s for s in self.shifts if _overrides(s, "reward")]
         self._begin_shifts = [s for s in enumerate(self.shifts) if _overrides(s[1], "begin")]
         self._noise_seed: Any = None
-        self._entered: int | None = None
-        self._numbers: dict[tuple[int, int], Any] = {}
+        self._before: int | None = None
+        self._nearest: int | None = None
+        self._between: list[tuple[NumericShift, Any, Any]] = []
         self._enter()
 
     @property
@@ -171,21 +172,26 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
 
     def _drift(self, position: float) -> None:
         before, nearest = int(position), round(position)
-        share = position - before
+        if before != self._before:
+            self._before = before
+            self._between = list(self._numbers_between(before, before + 1))
+        for numeric, low, slope in self._between:
+            numeric.set(low + (position - before) * slope)
+        if nearest != self._nearest:
+            self._nearest = nearest
+            for index, shift in enumerate(self.shifts):
+                if not isinstance(shift, NumericShift):
+                    shift.enter(nearest, self._rng(index))
+
+    def _numbers_between(self, before: int, after: int) -> Iterator[tuple[NumericShift, Any, Any]]:
+        """Yields the numbers of each numeric shift in a task, and their difference to the next."""
         for index, shift in enumerate(self.shifts):
             if isinstance(shift, NumericShift):
-                low = self._numbers_of(index, shift, before)
-                high = self._numbers_of(index, shift, before + 1) if share else low
-                shift.set(low + share * (high - low))
-            elif nearest != self._entered:
-                shift.enter(nearest, self._rng(index))
-        self._entered = nearest
-
-    def _numbers_of(self, index: int, shift: NumericShift, task: int) -> Any:
-        if (index, task) not in self._numbers:
-            numbers = shift.numbers(task, self._rng(index))
-            self._numbers[index, task] = np.asarray(numbers, float)
-        return self._numbers[index, task]
+                low, high = (
+                    np.asarray(shift.numbers(task, self._rng(index)), float)
+                    for task in (before, after)
+                )
+                yield shift, low, high - low
 
     def _rng(self, index: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, index))
