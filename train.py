@@ -43,6 +43,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except NonFiniteError as error:
         print(f"train.py: stopped: {error}; the state is saved", file=sys.stderr)
         code = 1
+    except KeyboardInterrupt:  # the second one
+        trainer.interrupted = True
     if trainer.interrupted:
         console.print(f"interrupted at step {trainer.step}; what there is:")
         code = 130
@@ -59,10 +61,10 @@ def main(args: Sequence[str] | None = None) -> int:
 def list_envs() -> Table:
     """Returns the benchmarks as a table."""
     table = Table(show_lines=True)
-    table.add_column("id", no_wrap=True)
+    table.add_column("id", no_wrap=True, overflow="fold")
     for title in ("what changes", "tasks x steps (small)", "observations, actions"):
-        table.add_column(title)
-    table.add_column("random; reference")
+        table.add_column(title, overflow="fold")
+    table.add_column("random; reference", overflow="fold")
     for id, b in envs.BENCHMARKS.items():
         if id.endswith("-small"):
             continue

@@ -81,7 +81,9 @@ class Config:
         for name in ("steps_per_task", "checkpoint_every", "eval_every"):
             if getattr(self, name) is not None:
                 _at_least(1, name, getattr(self, name))
-        _at_least(0, "seed", self.seed)
+        for name in ("task", "task_seed", "seed"):
+            if getattr(self, name) is not None:
+                _at_least(0, name, getattr(self, name))
         if self.threads > 1024:
             raise ValueError(f"`threads` should be at most 1024. Received {self.threads}")
 

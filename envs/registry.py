@@ -217,6 +217,8 @@ def check_id(id: str) -> None:
         from envs.minatar import check_game
 
         check_game(id.removeprefix("MinAtar/").removesuffix("-v0"))
+        if not id.endswith("-v0"):
+            raise ValueError(f"there is no environment {id!r}. Did you mean '{id}-v0'?")
         return
     if id.startswith("Meta-World/"):
         return

@@ -13,7 +13,8 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 def average_performance(performance: Array) -> Array:
     """Mean over all tasks, ``(T, S)`` to ``(S,)`` (Chaudhry et al. 2018; Wolczyk et al. 2021)."""
-    return np.asarray(performance.mean(0))
+    # Tasks last in memory: so a sum does not depend on the number of seeds.
+    return np.asarray(np.ascontiguousarray(performance.T).mean(1))
 
 
 def forgetting(at_visit_end: Array, at_end: Array) -> Array:

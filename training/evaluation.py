@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,21 +47,27 @@ class Evaluator:
         nothing = np.full((len(self.tasks), config.num_seeds), math.nan)
         self.at_end, self.at_visit_end = nothing, nothing.copy()
 
-    def evaluate(self, agent: Agent, task: int) -> dict[str, list[float]]:
+    def evaluate(
+        self, agent: Agent, ends: int | None = None, stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, list[float]]:
         """Plays all tasks.
 
         Args:
             agent: Who plays.
-            task: The task that the agent is learning now.
+            ends: The task whose visit ends now, if one does.
+            stop: Asked at every step whether to give up.
 
         Returns:
             For each name a value per seed: ``eval/return/task_k``, and where the benchmark has
-            scores ``eval/normalized/task_k`` and ``eval/average_performance``.
+            scores ``eval/normalized/task_k`` and ``eval/average_performance``. Nothing if it was
+            stopped.
         """
         rows = {}
         performance = np.empty((len(self.tasks), self.shape[0]))  # (T, S)
         for i, k in enumerate(self.tasks):
-            performance[i] = self._play(agent, k)
+            performance[i] = self._play(agent, k, stop)
+            if stop():
+                return {}
             rows[f"eval/return/task_{k}"] = performance[i].tolist()
         if self.scores is not None:
             for i, k in enumerate(self.tasks):
@@ -69,11 +76,11 @@ class Evaluator:
             average = continual.average_performance(performance)
             rows["eval/average_performance"] = average.tolist()
         self.at_end = performance
-        if task in self.tasks:
-            self.at_visit_end[self.tasks.index(task)] = performance[self.tasks.index(task)]
+        if ends in self.tasks:
+            self.at_visit_end[self.tasks.index(ends)] = performance[self.tasks.index(ends)]
         return rows
 
-    def _play(self, agent: Agent, task: int) -> Array:
+    def _play(self, agent: Agent, task: int, stop: Callable[[], bool]) -> Array:
         """Returns the mean return of one episode of every environment, ``(S,)``."""
         if len(self.tasks) > 1:
             envs.show_task(self.envs, task)
@@ -81,7 +88,7 @@ class Evaluator:
         obs, _ = self.envs.reset(seed=envs.reset_seeds(seeds, self.shape[1]))
         total = np.zeros(self.shape)
         running = np.ones(self.shape, bool)
-        while running.any():
+        while running.any() and not stop():
             actions = agent.act(obs.reshape(*self.shape, *obs.shape[1:]), 0, explore=False)
             actions = actions.reshape(-1, *actions.shape[2:])
             obs, reward, terminated, truncated, infos = self.envs.step(actions)

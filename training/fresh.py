@@ -2,12 +2,16 @@
 
 For each task visit of a run it trains an agent that has learned nothing, with the same settings,
 seeds and number of steps, in that task alone, and compares the areas under the curves.  Fresh runs
-are kept in ``--cache`` under a hash of their settings, so that runs share them.
+are kept in ``--cache`` under a hash of their settings, so that runs share them.  ``plasticity`` is
+the mean of the seeds' ratios; where fresh agents barely learn, ``plasticity_of_means``, the ratio
+of the mean areas, is the steadier one.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import json
 import shutil
@@ -27,9 +31,14 @@ import configs
 import envs
 from configs import Config
 from training import continual
+from training.finite import NonFiniteError
 from training.rundir import write_json
 from training.summary import cell, measure
 from training.trainer import Trainer
+
+SUFFIX = ".fresh"
+"""Of the event file that this program writes, and writes again when it is asked again."""
+SHOWN = ("area", "area_of_fresh", "plasticity", "plasticity_of_means", "forward_transfer")
 
 
 def fresh_config(config: Config, task: int, steps: int, cache: Path) -> Config:
@@ -44,7 +53,8 @@ def fresh_config(config: Config, task: int, steps: int, cache: Path) -> Config:
         checkpoint_every=None,
         run_dir=None,
     )
-    settings = json.dumps([fresh.used(), version("adalin-rl")], sort_keys=True, default=list)
+    matters = {k: v for k, v in fresh.used().items() if k not in ("log_every", "run_dir")}
+    settings = json.dumps([matters, version("adalin-rl")], sort_keys=True, default=list)
     return replace(fresh, run_dir=str(cache / hashlib.sha256(settings.encode()).hexdigest()[:16]))
 
 
@@ -52,16 +62,21 @@ def run_fresh(config: Config, console: Console) -> dict[str, Any] | None:
     """Returns the summary of a fresh run, trained now or before; ``None`` after Ctrl-C."""
     run_dir = Path(config.run_dir or "")
     try:
-        summary: dict[str, Any] = read_summary(run_dir)
-        if summary["finished"]:
-            return summary
-    except ValueError:
-        pass
-    if (run_dir / "config.yaml").exists():  # a fresh run that was broken off
-        shutil.rmtree(run_dir)
-    trainer = Trainer(config, console)
-    trainer.run()
-    return None if trainer.interrupted else read_summary(run_dir)
+        run_dir.parent.mkdir(parents=True, exist_ok=True)
+        lock = run_dir.with_suffix(".lock").open("w")
+    except OSError as error:
+        raise ValueError(f"the cache {run_dir.parent} cannot be written: {error}") from None
+    with lock:  # two comparisons may want the same fresh run: the second one waits
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(ValueError):
+            summary = read_summary(run_dir)
+            if summary["finished"]:
+                return summary
+        if (run_dir / "config.yaml").exists():  # a fresh run that was broken off
+            shutil.rmtree(run_dir)
+        trainer = Trainer(config, console)
+        trainer.run()
+        return None if trainer.interrupted else read_summary(run_dir)
 
 
 def compare(run_dir: Path, cache: Path, console: Console) -> bool:
@@ -86,12 +101,14 @@ def compare(run_dir: Path, cache: Path, console: Console) -> bool:
         raise ValueError(f"{config.env} drifts: it has no task that a fresh agent could learn")
     scores = envs.scores(config.env)
     table = Table(title="against fresh agents, mean of the seeds (95% interval)")
-    for title in ("task", "visit", "area", "area of fresh", "plasticity", "forward transfer"):
+    for title in ("task", "visit", *(name.replace("_", " ") for name in SHOWN)):
         table.add_column(title, justify="right")
     rows = []
-    board = SummaryWriter(str(run_dir))
+    points = []
     for visit in summary["visits"]:
         task, steps = visit["task"], visit["end"] - visit["start"]
+        if not steps:
+            continue
         fresh = run_fresh(fresh_config(config, task, steps, cache), console)
         if fresh is None:
             return False
@@ -106,19 +123,24 @@ def compare(run_dir: Path, cache: Path, console: Console) -> bool:
             "area": measure(area.tolist()),
             "area_of_fresh": measure(other.tolist()),
             "plasticity": measure(continual.plasticity(area, other).tolist()),
+            "plasticity_of_means": measure(
+                continual.plasticity(area.mean(keepdims=True), other.mean(keepdims=True)).tolist()
+            ),
             "forward_transfer": measure(continual.forward_transfer(area, other).tolist()),
             "relative_gain": measure(continual.relative_gain(area, other).tolist()),
         }
         if scores is None:
             del measures["forward_transfer"]  # its room ends at the reference
         rows.append({"task": task, "visit": visit["visit"], "end": visit["end"], **measures})
-        shown = ("area", "area_of_fresh", "plasticity", "forward_transfer")
-        cells = [cell(measures[name], "{:.2f}") if name in measures else "-" for name in shown]
+        cells = [cell(measures[name], "{:.2f}") if name in measures else "-" for name in SHOWN]
         table.add_row(str(task), str(visit["visit"]), *cells)
-        for name, value in measures.items():
-            if value["mean"] is not None:
-                board.add_scalar(f"continual/{name}", value["mean"], visit["end"])
-    board.close()
+        points += [(name, value["mean"], visit["end"]) for name, value in measures.items()]
+    for old in run_dir.glob(f"events.out.tfevents.*{SUFFIX}"):
+        old.unlink()
+    with SummaryWriter(str(run_dir), filename_suffix=SUFFIX) as board:
+        for name, mean, end in points:
+            if mean is not None:
+                board.add_scalar(f"continual/{name}", mean, end)
     summary["fresh"] = {"normalized": scores is not None, "visits": rows}
     write_json(run_dir / "summary.json", summary)
     console.print(table)
@@ -128,14 +150,16 @@ def compare(run_dir: Path, cache: Path, console: Console) -> bool:
 def read_summary(run_dir: Path) -> dict[str, Any]:
     """Reads ``summary.json``; raises a ValueError if there is none."""
     try:
-        summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        summary = json.loads((run_dir / "summary.json").read_text())
+    except (OSError, ValueError) as error:
         raise ValueError(f"{run_dir} holds no run with a summary: {error}") from None
+    if not isinstance(summary, dict) or not summary.keys() >= {"finished", "visits"}:
+        raise ValueError(f"{run_dir}/summary.json is not the summary of a run")
     return summary
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs the program; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Runs the program; returns the exit code: 0, 1, 2 or 130 as those of ``train.py``."""
     parser = argparse.ArgumentParser(prog="python -m training.fresh", description=__doc__)
     parser.add_argument("run_dir", type=Path, help="the run to compare")
     parser.add_argument(
@@ -147,6 +171,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"fresh: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except NonFiniteError as error:
+        print(f"fresh: stopped: a fresh agent has {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        complete = False
     return 0 if complete else 130
 
 

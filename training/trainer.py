@@ -165,12 +165,12 @@ class Trainer:
             if (switch or last or self._due(config.probe.every)) and len(self.replay):
                 self._probe()
             if self.evaluator and (switch or last or self._due(config.eval_every or 1)):
-                self._evaluate(self.evaluator)
+                self._evaluate(self.evaluator, switch or last)
 
             # Log
             if switch or last or self._due(config.log_every):
                 self._log()
-            if switch and not last:
+            if switch and not last and not self.interrupted:
                 self.summary.begin(*self._phase(), start=self.step)
                 self.tracker.switch(self.step, *self._phase())
                 self._on_switch()
@@ -242,9 +242,12 @@ class Trainer:
             self.born = self.step
             self.probe, self._metrics = Probe(), {}
 
-    def _evaluate(self, evaluator: Evaluator) -> None:
+    def _evaluate(self, evaluator: Evaluator, visit_ends: bool) -> None:
         now = self.summary.now
-        self.tracker.rows(self.step, now.task, now.visit, evaluator.evaluate(self.agent, now.task))
+        drifts = self.schedule.at(self.step).position is not None  # and is at no task
+        ends = now.task if visit_ends and not drifts else None
+        rows = evaluator.evaluate(self.agent, ends, stop=lambda: self.interrupted)
+        self.tracker.rows(self.step, now.task, now.visit, rows)
 
     def _probe(self) -> None:
         check_finite(self._metrics, self.learners, self.config.seeds, self.step)

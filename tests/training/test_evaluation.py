@@ -44,7 +44,7 @@ def test_every_task_is_played_with_its_own_seeds() -> None:
     config = configs.parse(f"{SMALL}--eval-every 100 --eval-episodes 3".split())
     evaluator = Evaluator(config)
     left: Any = Left()
-    measured = evaluator.evaluate(left, task=1)
+    measured = evaluator.evaluate(left, ends=1)
     for task in range(5):
         env = envs.make("cartpole-gravity", task=task)
         for s in range(2):
@@ -61,9 +61,11 @@ def test_every_task_is_played_with_its_own_seeds() -> None:
     normal = [(x - low) / (500 - low) for x, low in zip(played, scores.random, strict=True)]
     assert measured["eval/normalized/task_3"][0] == pytest.approx(normal[3])
     assert measured["eval/average_performance"][0] == pytest.approx(np.mean(normal))
-    assert evaluator.evaluate(left, task=2) == measured  # the same episodes each time
+    assert evaluator.evaluate(left) == measured  # the same episodes each time
     told = evaluator.as_dict()["tasks"]
-    assert [t["forgetting"]["mean"] for t in told] == [None, 0.0, 0.0, None, None]
+    assert [t["forgetting"]["mean"] for t in told] == [None, 0.0, None, None, None]
+    assert evaluator.evaluate(left, ends=2, stop=lambda: True) == {}
+    assert evaluator.as_dict()["tasks"] == told
     evaluator.close()
 
 
@@ -123,10 +125,11 @@ def test_a_fresh_agent_is_the_run_in_its_first_task(tmp_path: Path) -> None:
         second["relative_gain"]["per_seed"], continual.relative_gain(area, other)
     )
     # Fresh runs are kept, and found again by their settings.
-    made = {path: (path / "metrics.csv").stat().st_mtime_ns for path in cache.iterdir()}
+    made = {path: path.stat().st_mtime_ns for path in cache.glob("*/metrics.csv")}
     assert len(made) == 3
     assert compare(run, cache, Console(quiet=True))
-    assert {p: (p / "metrics.csv").stat().st_mtime_ns for p in cache.iterdir()} == made
+    assert {path: path.stat().st_mtime_ns for path in cache.glob("*/metrics.csv")} == made
+    assert len(list(run.glob("*.fresh"))) == 1
 
 
 def test_fresh_runs_are_told_apart_by_what_matters(tmp_path: Path) -> None:
@@ -149,6 +152,55 @@ def test_a_broken_fresh_run_is_done_again(tmp_path: Path) -> None:
     (broken / "config.yaml").write_text("agent: dqn\n")
     assert compare(run, cache, Console(quiet=True))
     assert json.loads((broken / "summary.json").read_text())["finished"]
+
+
+def test_an_interrupt_stops_an_evaluation_and_begins_no_visit(tmp_path: Path) -> None:
+    t = trainer(tmp_path / "r", "--eval-every 100 --eval-episodes 1")
+    act = t.agent.act
+
+    def interrupt(obs: Any, step: int, *, explore: bool = True) -> Any:
+        t.interrupted |= not explore and t.step == 200
+        return act(obs, step, explore=explore)
+
+    t.agent.act = interrupt  # type: ignore[method-assign]  # a user's Ctrl-C in the second one
+    t.run()
+    assert t.step == 200
+    assert {row["step"] for row in rows(tmp_path / "r", "eval/")} == {"100"}
+    visits = json.loads((tmp_path / "r" / "summary.json").read_text())["visits"]
+    assert [(v["start"], v["end"]) for v in visits] == [(0, 100), (100, 200)]
+
+
+def test_a_drift_forgets_no_task(tmp_path: Path) -> None:
+    command = (
+        "--env hopper-mass-drift --agent sac --steps-per-task 30 --total-steps 90 --eval-every 30 "
+        f"--eval-episodes 1 --run-dir {tmp_path / 'r'}"
+    )
+    t = Trainer(configs.parse(command.split()), Console(quiet=True))
+    t.run()
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    assert [(v["task"], v["visit"]) for v in summary["visits"]] == [(0, 0), (0, 1), (0, 2)]
+    assert [task["forgetting"]["mean"] for task in summary["evaluation"]["tasks"]] == [None] * 5
+    assert all(task["at_end"]["mean"] is not None for task in summary["evaluation"]["tasks"])
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{", '{"finished": true}'])
+def test_a_wrong_summary_is_one_line(
+    tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "summary.json").write_text(content)
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_fresh_agent_that_diverges_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    trainer(run, "--total-steps 100").run()
+    settings = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(settings.replace("rate: 0.001", "rate: 1.0e+30"))
+    assert main([str(run), "--cache", str(tmp_path / "cache")]) == 1
+    assert "fresh: stopped: a fresh agent has a " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -244,6 +296,8 @@ def test_episodes_count_for_the_task_they_were_played_in(tmp_path: Path) -> None
         ("--eval-episodes 3", "--eval-episodes has no effect: it needs --eval-every"),
         ("--env cartpole-gravity --task-seed 3", "--task-seed has no effect: the tasks of"),
         ("--eval-every 0", "`eval_every` should be at least 1. Received 0"),
+        ("--task-seed -1", "`task_seed` should be at least 0. Received -1"),
+        ("--eval-every often", "--eval-every: should be None or of type INT. Received 'often'"),
     ],
 )
 def test_settings_without_effect_are_refused(flags: str, message: str) -> None:

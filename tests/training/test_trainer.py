@@ -1,6 +1,7 @@
 """The loop: what is stored, when it learns, what is written, how it stops."""
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,16 @@ def test_files_of_a_run(tmp_path: Path) -> None:
     ]
     again = configs.parse(["--config", str(tmp_path / "r" / "config.yaml")])
     assert again.used() == {**t.config.used(), "run_dir": None}
+
+
+@pytest.mark.parametrize(("total", "warned"), [(100, True), (101, False)])
+def test_a_budget_shorter_than_the_first_task_is_a_warning(
+    tmp_path: Path, total: int, warned: bool
+) -> None:
+    console = Console(record=True, file=io.StringIO())
+    flags = f"{SMALL}{FAST}--total-steps {total} --run-dir {tmp_path / 'r'}"
+    Trainer(configs.parse(flags.split()), console).run()
+    assert ("warning: the first task lasts 100 steps" in console.export_text()) == warned
 
 
 def test_equal_seeds_give_equal_files(tmp_path: Path) -> None:
