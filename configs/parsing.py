@@ -194,12 +194,11 @@ def _run_tyro(flags: list[str]) -> Config:
         begin, end = (*rules, len(lines), len(lines))[:2]
         message = " ".join(lines[begin + 1 : end] or lines)
         message = re.sub(r"^Error parsing (Config: )?", "", message)
-        raise ValueError(
-            _NONE_OR.sub(r"should be None or of type \1. Received '\2'", message)
-        ) from None
+        message = _NONE_OR.sub(r"should be None or of type \1. Received '\2'", message)
+        raise ValueError(message) from None
 
 
-_NONE_OR = re.compile(r"no type matching \{None\}\|(\w+) could .* from \['(.*?)'\]\. Got errors.*")
+_NONE_OR = re.compile(r"no type matching \{None\}\|(\w+) could .* from \['(.*?)'\]\.\s+Got.*")
 
 
 def _unknown(kind: str, name: str, known: Any) -> str:
