@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.schedules import at_least
+from envs.schedules import whole
 from envs.shift import (
     NumericShift,
     PerTask,
@@ -117,7 +117,7 @@ class DeadActuator(Shift):
     """
 
     def __init__(self, count: int = 1) -> None:
-        at_least(1, "count", count)
+        whole("count", count)
         self.count = count
 
     def setup(self, env: gym.Env[Any, Any]) -> None:

@@ -45,7 +45,14 @@ def make_atari(id: str, *, noop_max: int = 30, **kwargs: Any) -> gym.Env[Any, An
         gymnasium.error.DependencyNotInstalled: Without OpenCV.
     """
     # The preprocessing skips frames itself: with the id's own skip it would be every 16th.
-    env = gym.make(id, frameskip=1, disable_env_checker=True, **kwargs)
+    kwargs |= {"frameskip": 1, "disable_env_checker": True}
+    flavours = [kwargs.pop(name, None) for name in ("mode", "difficulty")]
+    env = gym.make(id, **kwargs)
+    if flavours != [None, None]:
+        game: Any = env.unwrapped
+        check_flavours(game, *([value] if value is not None else None for value in flavours))
+        env.close()
+        env = gym.make(id, mode=flavours[0], difficulty=flavours[1], **kwargs)
     preprocessed = AtariPreprocessing(env, noop_max=noop_max)
     return ClipReward(FrameStackObservation(preprocessed, 4, padding_type="zero"))
 
@@ -71,24 +78,18 @@ class AtariSettings(Shift):
         difficulties: Sequence[int] | None = None,
         sticky: PerTask | None = None,
     ) -> None:
+        if modes is None and difficulties is None and sticky is None:
+            raise ValueError("AtariSettings needs `modes`, `difficulties` or `sticky`")
         self.modes, self.difficulties = modes, difficulties
         self.mode_of = None if modes is None else in_turn("modes", modes)
         self.difficulty_of = None if difficulties is None else in_turn("difficulties", difficulties)
-        self.sticky_of = None if sticky is None else in_turn("sticky", sticky, least=0)
+        self.sticky_of = None if sticky is None else in_turn("sticky", sticky, least=0, most=1)
 
     def setup(self, env: gym.Env[Any, Any]) -> None:
         if not isinstance(env.unwrapped, AtariEnv):
             raise ValueError(f"AtariSettings needs a game of ALE. Received {brief(env)}")
         self.game = env.unwrapped
-        ale = self.game.ale
-        for kind, wanted, has in (
-            ("mode", self.modes, ale.getAvailableModes()),
-            ("difficulty", self.difficulties, ale.getAvailableDifficulties()),
-        ):
-            for value in wanted or ():
-                if value not in has:
-                    listed = ", ".join(map(str, has))
-                    raise ValueError(f"{self.game._game} has no {kind} {value}: it has {listed}")
+        check_flavours(self.game, self.modes, self.difficulties)
 
     def enter(self, task: int, rng: np.random.Generator) -> None:
         # `reset(seed=...)` loads the game again with these, `reset()` keeps what the game has.
@@ -103,6 +104,20 @@ class AtariSettings(Shift):
             # ALE reads it when it loads a game, which also starts its random numbers anew.
             self.game.ale.setInt("random_seed", int(self.game.np_random.integers(2**31)))
             self.game.load_game()
+
+
+def check_flavours(
+    game: AtariEnv, modes: Sequence[int] | None, difficulties: Sequence[int] | None
+) -> None:
+    """Raises a ValueError that lists what the game has if it lacks a mode or difficulty."""
+    for kind, wanted, has in (
+        ("mode", modes, game.ale.getAvailableModes()),
+        ("difficulty", difficulties, game.ale.getAvailableDifficulties()),
+    ):
+        for value in () if wanted is None else wanted:
+            if value not in has:
+                listed = ", ".join(map(str, has))
+                raise ValueError(f"{game._game} has no {kind} {value}: it has {listed}")
 
 
 class NativeAtari(VectorEnv[Any, Any, Any]):
@@ -132,6 +147,11 @@ class NativeAtari(VectorEnv[Any, Any, Any]):
         stride: int = 1,
         **kwargs: Any,
     ) -> None:
+        if len(games) > 1 and not kwargs.get("full_action_space"):
+            raise ValueError(
+                "games that follow one another need `full_action_space` True, as each has other "
+                f"actions. Received {', '.join(games)}"
+            )
         self.games, self.num_envs = tuple(games), num_envs
         self.schedule, self.clock, self.stride = schedule, start_step, stride
         self.kwargs = kwargs
@@ -157,6 +177,8 @@ class NativeAtari(VectorEnv[Any, Any, Any]):
         for name in ("single_observation_space", "observation_space", "single_action_space"):
             setattr(self, name, getattr(self.vector, name))
         self.action_space = self.vector.action_space
+        self.num_actions = int(self.single_action_space.n)  # type: ignore[attr-defined]  # Discrete
+        self._seeded = False
 
     def show(self, task: int) -> None:
         """Stays at task ``task`` from the next reset on."""
@@ -166,40 +188,51 @@ class NativeAtari(VectorEnv[Any, Any, Any]):
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        if isinstance(seed, int):
-            seed = [seed + i for i in range(self.num_envs)]
-        if seed is not None:
-            self.seeds = list(seed)
+        if options:
+            raise ValueError(f"the native vector of ALE takes no options. Received {options}")
         if self.clock >= self.phase.end:
             self._enter()
+        if seed is not None:
+            several = isinstance(seed, Sequence | np.ndarray)
+            seed = list(seed) if several else [int(seed) + i for i in range(self.num_envs)]
+            self.seeds = seed
+        elif not self._seeded:
+            seed = self._seeds_of_now()
         return self._reset(seed)
 
     def _reset(self, seeds: Sequence[int] | None) -> tuple[Any, dict[str, Any]]:
         assert self.vector is not None
+        self._seeded = True
         observation, infos = self.vector.reset(seed=None if seeds is None else np.asarray(seeds))
         return observation, {**infos, **self._task()}
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         assert self.vector is not None
+        actions = np.asarray(actions)
+        if actions.min() < 0 or actions.max() >= self.num_actions:  # ALE would wait for ever
+            raise ValueError(
+                f"actions should be from 0 to {self.num_actions - 1}. Received {actions.tolist()}"
+            )
         stepped: Any = self.vector.step(actions)
         observation, score, terminated, truncated, infos = stepped
         self.clock += self.stride
         ended = terminated | truncated
-        infos |= self._task()
-        infos["score"] = score.astype(np.float64)
+        # Of a copy that was reset in this step, the other infos tell of the next episode.
+        final_info = {**self._task(), "score": score.astype(np.float64)}
+        infos |= final_info
         reward = np.sign(infos["score"])
         if self.clock >= self.phase.end:
             last = observation
             if ended.any():
                 last = np.where(ended[:, None, None, None], infos["final_obs"], observation)
-            final_info = {**infos, "cut": ~ended}
+            final_info["cut"] = ~ended
             truncated = truncated | ~ended
             ended = np.ones_like(ended)
             self._enter()
             observation, infos = self._reset(self._seeds_of_now())
             infos |= {"final_obs": last, "final_info": final_info}
         elif ended.any():
-            infos["final_info"] = dict(infos)
+            infos["final_info"] = final_info
         if ended.any():
             infos["_final_obs"] = infos["_final_info"] = ended
         return observation, reward, terminated, truncated, infos

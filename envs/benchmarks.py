@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import sin
@@ -218,7 +219,7 @@ _PUBLISHED: dict[str, Benchmark] = {
         drawn=True,
     ),
     "cheetah-velocity": Benchmark(
-        "HalfCheetah to run at 1.5 + 1.5 sin(0.5 i) m/s in a wind of 5 + 5 sin(0.2 i) m/s, "
+        "HalfCheetah to run at 1.5 + 1.5 sin(0.5 i) m/s against a wind of 5 + 5 sin(0.2 i) m/s, "
         "episode i",
         "LILAC (Xie, Harrison and Finn 2020), not checked there; wind speed, episode length ours",
         ("HalfCheetah-v5",),
@@ -312,7 +313,7 @@ _PUBLISHED: dict[str, Benchmark] = {
     ),
     "minatar-7": Benchmark(
         "MinAtar: breakout, space_invaders, freeway in seven visits, padded to 7 channels",
-        "datake/FAME (its first sequence without repeats)",
+        "datake/FAME (its first sequence without repeats), without difficulty ramping",
         ("MinAtar/Breakout-v0", "MinAtar/SpaceInvaders-v0", "MinAtar/Freeway-v0"),
         lambda: [SelectEnv()],
         num_tasks=3,
@@ -400,8 +401,8 @@ def find_benchmark(id: str) -> Benchmark | None:
     if id in BENCHMARKS:
         return BENCHMARKS[id]
     for family, benchmark in FAMILIES.items():
-        base = id.removeprefix(f"{family}-")
-        if base != id and "-v" in base:
-            made = benchmark(base.removesuffix("-small"))
-            return _small(made) if base.endswith("-small") else made
+        match = re.fullmatch(rf"{family}-(?P<base>.+-v\d+)(?P<small>-small)?", id)
+        if match:
+            made = benchmark(match["base"])
+            return _small(made) if match["small"] else made
     return None

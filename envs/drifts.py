@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from envs.schedules import Phase, at_least
+from envs.schedules import Phase, at_least, whole
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class _Drift:
     def __post_init__(self) -> None:
         at_least(1, "period", self.period)
         if self.num_tasks is not None:
-            at_least(2, "num_tasks", self.num_tasks)
+            whole("num_tasks", self.num_tasks, 2)
         elif not isinstance(self, LinearDrift):
             raise ValueError(
                 f"`num_tasks` should be a number for {type(self).__name__}. Received None"
             )
-        at_least(1, "every", self.every)
+        whole("every", self.every)
         if self.visit is not None:
-            at_least(1, "visit", self.visit)
+            whole("visit", self.visit)
 
     def at(self, step: int) -> Phase:
         moved = step // self.every * self.every

@@ -44,6 +44,8 @@ class Drawn(NamedTuple):
 
 def log_uniform(low: float, high: float) -> Drawn:
     """Returns draws from the log-uniform distribution on [low, high]."""
+    if not 0 < low <= high:
+        raise ValueError(f"`low` and `high` should be 0 < low <= high. Received {low}, {high}")
     return Drawn(lambda rng: float(np.exp(rng.uniform(np.log(low), np.log(high)))))
 
 
@@ -57,6 +59,8 @@ class Parameter(NumericShift):
         values: A number for each task, or one for each path; a list that is taken in turn, a
             function of the task, or ``Drawn``.
         relative: Whether the values are factors of the number that the environment came with.
+
+    What MuJoCo derives from a model when it loads it (such as ``body_subtreemass``) stays.
 
     Raises:
         ValueError: If a path is malformed, leads nowhere or to something that is not a number.
@@ -149,6 +153,7 @@ class _Place:
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ValueError(f"{root} has no {path!r}: no {name!r} there.{hint}")
             self.owner, found = found, getattr(found, name)
+        self.integer = isinstance(found, int)
         try:
             self.nominal = np.array(found if self.index is None else found[self.index], float)
         except (TypeError, ValueError, IndexError) as error:
@@ -159,6 +164,8 @@ class _Place:
             getattr(self.owner, self.name)[self.index] = number
         elif self.nominal.ndim:
             getattr(self.owner, self.name)[...] = number
+        elif self.integer and float(number).is_integer():  # a count stays one
+            setattr(self.owner, self.name, int(number))
         else:
             setattr(self.owner, self.name, float(number))
 

@@ -16,4 +16,8 @@ def register() -> None:
     """Registers each benchmark once."""
     for id in BENCHMARKS:
         if gym_id(id) not in gym.registry:
-            gym.register(gym_id(id), entry_point="envs.registry:make", kwargs={"id": id})
+            gym.register(
+                gym_id(id),
+                entry_point="envs.registry:make_benchmark",
+                kwargs={"benchmark": id},
+            )

@@ -14,6 +14,7 @@ from envs.shift import (
     PerTask,
     Shift,
     brief,
+    channels_last,
     check_permutations,
     choose_permutation,
     in_turn,
@@ -121,7 +122,8 @@ class ObservationMask(Shift):
     """Hides components of the observation: they read 0.  Task 0 hides none.
 
     Args:
-        share: Share of the components that are hidden, drawn anew for each task.
+        share: Share of the components that are hidden, at least one if it is above 0; drawn anew
+            for each task.
     """
 
     def __init__(self, share: float) -> None:
@@ -132,6 +134,7 @@ class ObservationMask(Shift):
     def setup(self, env: gym.Env[Any, Any]) -> None:
         self.space = _float_box(env.observation_space, self)
         self.size = int(np.prod(self.space.shape))
+        self.count = max(round(self.share * self.size), self.share > 0)
 
     def observation_space(self, space: gym.Space[Any]) -> gym.Space[Any]:
         assert isinstance(space, gym.spaces.Box)  # 0 belongs to it now
@@ -141,7 +144,7 @@ class ObservationMask(Shift):
     def enter(self, task: int, rng: np.random.Generator) -> None:
         keep = np.ones(self.size, self.space.dtype)
         for _ in range(task):
-            hidden = rng.choice(self.size, round(self.share * self.size), replace=False)
+            hidden = rng.choice(self.size, self.count, replace=False)
             keep = np.ones(self.size, self.space.dtype)
             keep[hidden] = 0
         self.keep = keep.reshape(self.space.shape)
@@ -221,9 +224,9 @@ class PixelPermutation(Shift):
 
     def setup(self, env: gym.Env[Any, Any]) -> None:
         shape = env.observation_space.shape or ()
-        if len(shape) != 3:
-            space = brief(env.observation_space)
-            raise ValueError(f"PixelPermutation permutes images (C, H, W). Received {space}")
+        space = env.observation_space
+        if len(shape) != 3 or (isinstance(space, gym.spaces.Box) and channels_last(space)):
+            raise ValueError(f"PixelPermutation permutes images (C, H, W). Received {brief(space)}")
         self.size = shape[1] * shape[2]
 
     def enter(self, task: int, rng: np.random.Generator) -> None:

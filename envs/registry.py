@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import TimeLimit
 
-from envs.benchmarks import BENCHMARKS, Benchmark, find_benchmark
+from envs.benchmarks import BENCHMARKS, find_benchmark
 from envs.schedules import Stationary
 from envs.sequence import EnvSequence
 from envs.shift import Continual, Switch
@@ -59,16 +61,12 @@ def make(
             setting is given that the environment does not use.
     """
     benchmark = find_benchmark(id)
+    check_settings(id, steps_per_task=steps_per_task, task=task, switch=switch)
     if benchmark is None:
-        for name, value in (("steps_per_task", steps_per_task), ("task", task), ("switch", switch)):
-            if value is not None:
-                raise ValueError(
-                    f"`{name}` is for environments that change; {id!r} does not. Received {value}"
-                )
         if show_task:
             raise ValueError(f"`show_task` is for environments that change; {id!r} does not")
-        return Continual(_make_base(id, kwargs), Stationary(), (), start_step=start_step)
-    check_task(id, benchmark, task)
+        base = _make_base(id, kwargs)
+        return Continual(base, Stationary(), (), start_step=start_step, stride=stride)
     schedule = benchmark.schedule(steps_per_task) if task is None else Stationary(task)
     base_kwargs = {**benchmark.kwargs, **kwargs}
     if len(benchmark.bases) == 1:
@@ -86,7 +84,7 @@ def make(
         show_tasks=benchmark.num_tasks if show_task else 0,
     )
     made_by: dict[str, Any] = dict(
-        id=id,
+        benchmark=id,
         task=task,
         task_seed=task_seed,
         steps_per_task=steps_per_task,
@@ -98,7 +96,7 @@ def make(
     )
     env.made_by = EnvSpec(
         gym_id(id),
-        entry_point="envs.registry:make",
+        entry_point="envs.registry:make_benchmark",
         # A drift moves on between two resets with the same seed.
         nondeterministic=env.phase.position is not None,
         kwargs=made_by,
@@ -106,17 +104,29 @@ def make(
     return env
 
 
+def make_benchmark(benchmark: str, **settings: Any) -> Continual:
+    """Is ``make`` for Gymnasium, whose own functions have an argument ``id``."""
+    return make(benchmark, **settings)
+
+
 def gym_id(id: str) -> str:
     """The id of a benchmark in Gymnasium: ``slippery-ant`` is ``continual/SlipperyAnt-v0``."""
-    return f"continual/{''.join(part.capitalize() for part in id.split('-'))}-v0"
+    return f"continual/{''.join(part.capitalize() for part in re.split('[^A-Za-z0-9]', id))}-v0"
 
 
-def check_task(id: str, benchmark: Benchmark, task: int | None) -> None:
-    """Raises a ValueError if the benchmark has no such task."""
-    if task is not None and not 0 <= task < benchmark.num_tasks:
-        raise ValueError(
-            f"`task` should be from 0 to {benchmark.num_tasks - 1} for {id}. Received {task}"
-        )
+def check_settings(id: str, **settings: Any) -> None:
+    """Raises a ValueError if an environment does not use a setting, or has no such task."""
+    benchmark = find_benchmark(id)
+    if benchmark is None:
+        for name, value in settings.items():
+            if value is not None:
+                raise ValueError(
+                    f"`{name}` is for environments that change; {id!r} does not. Received {value}"
+                )
+        return
+    task, last = settings.get("task"), benchmark.num_tasks - 1
+    if task is not None and not (isinstance(task, int | np.integer) and 0 <= task <= last):
+        raise ValueError(f"`task` should be from 0 to {last} for {id}. Received {task}")
 
 
 class Scores(NamedTuple):
@@ -185,6 +195,11 @@ def _make_base(id: str, kwargs: dict[str, Any]) -> Env:
                 return TimeLimit(MetaWorld(name, **kwargs), 200)
             # The checker looks at the first steps only and slows all others.
             return gym.make(id, disable_env_checker=True, **kwargs)
+    except TypeError as error:
+        if not kwargs:
+            raise
+        listed = ", ".join(f"{name}={value!r}" for name, value in kwargs.items())
+        raise ValueError(f"{id} cannot be made with {listed}: {error}") from None
     except gym.error.DependencyNotInstalled as error:
         entry_point = str(gym.spec(id).entry_point)
         for package, extra in _EXTRAS.items():
@@ -225,11 +240,11 @@ def check_id(id: str) -> None:
     benchmark = find_benchmark(id)
     if id in BENCHMARKS:
         return
-    if benchmark is not None:
+    if benchmark is not None and find_benchmark(benchmark.bases[0]) is None:
         check_id(benchmark.bases[0])
         return
     for name in BENCHMARKS:
-        if id == gym_id(name):
+        if id.removeprefix("envs:") == gym_id(name):
             raise ValueError(f"{id!r} is the benchmark {name!r}: give that name")
     try:
         gym.spec(id)

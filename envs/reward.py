@@ -69,6 +69,8 @@ class RewardDelay(Shift):
 class TargetVelocity(NumericShift):
     """Pays a MuJoCo runner for a velocity: minus the distance to it, minus half the control cost.
 
+    This replaces the reward, so shifts of the reward belong behind it.
+
     The velocity tasks of meta-learning (Finn et al. 2017), in LILAC (Xie, Harrison and Finn 2020)
     for a world that drifts.
 

@@ -49,7 +49,7 @@ class Stationary:
     task: int = 0
 
     def __post_init__(self) -> None:
-        at_least(0, "task", self.task)
+        whole("task", self.task, 0)
 
     def at(self, step: int) -> Phase:
         return Phase(self.task, 0, math.inf)
@@ -71,9 +71,9 @@ class EverySteps:
     num_tasks: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(1, "period", self.period)
+        whole("period", self.period)
         if self.num_tasks is not None:
-            at_least(1, "num_tasks", self.num_tasks)
+            whole("num_tasks", self.num_tasks)
 
     def at(self, step: int) -> Phase:
         task = step // self.period
@@ -94,8 +94,8 @@ class Cyclic:
     num_tasks: int
 
     def __post_init__(self) -> None:
-        at_least(1, "period", self.period)
-        at_least(1, "num_tasks", self.num_tasks)
+        whole("period", self.period)
+        whole("num_tasks", self.num_tasks)
 
     def at(self, step: int) -> Phase:
         level = step // self.period
@@ -114,15 +114,16 @@ class InOrder:
     tasks: Sequence[int]
 
     def __post_init__(self) -> None:
-        at_least(1, "period", self.period)
-        if not self.tasks or min(self.tasks) < 0:
+        whole("period", self.period)
+        if not len(self.tasks) or min(self.tasks) < 0:
             raise ValueError(f"`tasks` should be indices from 0. Received {list(self.tasks)}")
+        object.__setattr__(self, "tasks", tuple(map(int, self.tasks)))
 
     def at(self, step: int) -> Phase:
         level = min(step // self.period, len(self.tasks) - 1)
         task = self.tasks[level]
         end = (level + 1) * self.period if level < len(self.tasks) - 1 else math.inf
-        return Phase(task, list(self.tasks[:level]).count(task), end)
+        return Phase(task, tuple(self.tasks[:level]).count(task), end)
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,10 @@ class AtSteps:
     steps: Sequence[int]
 
     def __post_init__(self) -> None:
-        if not self.steps or self.steps[0] < 1 or sorted(set(self.steps)) != list(self.steps):
-            raise ValueError(
-                f"`steps` should be positive and increasing. Received {list(self.steps)}"
-            )
+        steps = list(self.steps)
+        if not steps or steps[0] < 1 or sorted(set(steps)) != steps:
+            raise ValueError(f"`steps` should be positive and increasing. Received {steps}")
+        object.__setattr__(self, "steps", tuple(map(int, steps)))
 
     def at(self, step: int) -> Phase:
         task = bisect_right(self.steps, step)
@@ -170,9 +171,11 @@ class RandomTimes:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least(1, "mean", self.mean)
+        if not 1 <= self.mean < math.inf:
+            raise ValueError(f"`mean` should be at least 1 and finite. Received {self.mean}")
+        whole("seed", self.seed, 0)
         if self.num_tasks is not None:
-            at_least(1, "num_tasks", self.num_tasks)
+            whole("num_tasks", self.num_tasks)
 
     def at(self, step: int) -> Phase:
         chunks = (_lengths(self.mean, self.seed, chunk) for chunk in count())
@@ -192,6 +195,13 @@ class RandomTimes:
 def _lengths(mean: float, seed: int, chunk: int) -> tuple[int, ...]:
     """Draws the lengths of phases 64 chunk, ..., 64 chunk + 63."""
     return tuple(np.random.default_rng((seed, chunk)).geometric(1 / mean, 64).tolist())
+
+
+def whole(name: str, value: int, least: int = 1) -> None:
+    """Raises a ValueError that names the setting if it is no integer or below its least value."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"`{name}` should be an integer. Received {value!r}")
+    at_least(least, name, value)
 
 
 def at_least(least: float, name: str, value: float) -> None:

@@ -35,6 +35,8 @@ class EnvSequence(gym.Env[Any, Any]):
         self.current = self.envs[0]
         self.observation_space = _common_observations([env.observation_space for env in self.envs])
         self.action_space = _common_actions([env.action_space for env in self.envs])
+        self.metadata = self.current.metadata
+        self.render_mode = self.current.render_mode
         self.seed: int | None = None
         self.unseeded: list[Env] = []
 

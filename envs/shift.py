@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from envs.schedules import Phase, Schedule, Stationary, at_least
+from envs.schedules import Phase, Schedule, Stationary, whole
 
 Switch = Literal["cut", "episode", "step"]
 PerTask = Sequence[Any] | Callable[[int], Any]
@@ -120,6 +120,13 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         if switch not in get_args(Switch):
             raise ValueError(f"`switch` should be one of {get_args(Switch)}. Received {switch!r}")
+        for name, value, least in (
+            ("seed", seed, 0),
+            ("start_step", start_step, 0),
+            ("stride", stride, 1),
+            ("show_tasks", show_tasks, 0),
+        ):
+            whole(name, value, least)
         self.schedule = schedule
         self.shifts = tuple(shifts)
         self.seed = seed
@@ -144,7 +151,7 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         self._reward_shifts = [s for s in self.shifts if _overrides(s, "reward")]
         self._begin_shifts = [s for s in enumerate(self.shifts) if _overrides(s[1], "begin")]
         self._noise_seed: Any = None
-        self._before: int | None = None
+        self._ends: tuple[int, int] | None = None
         self._nearest: int | None = None
         self._between: list[tuple[NumericShift, Any, Any]] = []
         self._enter()
@@ -172,9 +179,10 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
 
     def _drift(self, position: float) -> None:
         before, nearest = int(position), round(position)
-        if before != self._before:
-            self._before = before
-            self._between = list(self._numbers_between(before, before + 1))
+        after = before + (position > before)  # at a task the next one may not exist
+        if (before, after) != self._ends:
+            self._ends = before, after
+            self._between = list(self._numbers_between(before, after))
         for numeric, low, slope in self._between:
             numeric.set(low + (position - before) * slope)
         if nearest != self._nearest:
@@ -199,7 +207,11 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
     def _task_code(self, phase: Phase) -> Any:
         """One-hot, between two tasks the shares of both; as vector or as planes."""
         position = float(phase.task) if phase.position is None else phase.position
-        weights = np.clip(1 - np.abs(np.arange(self.show_tasks) - position), 0, 1)
+        if phase.position is None and phase.task >= self.show_tasks:
+            raise ValueError(f"`show_tasks` should be above task {phase.task}. Received {position}")
+        # A drift without end goes round: the first task is next to the last one.
+        away = np.abs(np.arange(self.show_tasks) - position % self.show_tasks)
+        weights = np.clip(1 - np.minimum(away, self.show_tasks - away), 0, 1)
         space = self.observation_space
         assert isinstance(space, gym.spaces.Box)
         if len(space.shape) == 1:
@@ -257,6 +269,11 @@ def _overrides(shift: Shift, method: str) -> bool:
     return getattr(type(shift), method) is not getattr(Shift, method)
 
 
+def channels_last(space: gym.spaces.Box) -> bool:
+    """Whether this looks like an image whose channels come last."""
+    return len(space.shape) == 3 and space.shape[2] in (1, 3, 4) and space.shape[0] > 4
+
+
 def _top(images: gym.spaces.Box) -> float:
     """What a white pixel is."""
     return 255 if images.dtype == np.uint8 else 1
@@ -268,8 +285,14 @@ def _drifts(schedule: Schedule) -> bool:
 
 def _with_task(space: gym.Space[Any], num_tasks: int) -> gym.spaces.Box:
     """The space of observations with the task appended."""
-    if not isinstance(space, gym.spaces.Box) or len(space.shape) not in (1, 3):
-        raise ValueError(f"the task can be appended to vectors and images. Received {brief(space)}")
+    if (
+        not isinstance(space, gym.spaces.Box)
+        or len(space.shape) not in (1, 3)
+        or channels_last(space)
+    ):
+        raise ValueError(
+            f"the task can be appended to vectors and images (C, H, W). Received {brief(space)}"
+        )
     shape = (num_tasks, *space.shape[1:])
     top = 1 if len(space.shape) == 1 else _top(space)
     low = np.concatenate((space.low, np.zeros(shape)))
@@ -295,13 +318,16 @@ def brief(thing: object) -> str:
     return " ".join(str(thing).split())
 
 
-def in_turn(name: str, values: PerTask, least: float | None = None) -> Callable[[int], Any]:
+def in_turn(
+    name: str, values: PerTask, least: float = -np.inf, most: float = np.inf
+) -> Callable[[int], Any]:
     """Returns the function from a task to its value.
 
     Args:
         name: What the values are called in messages.
         values: One for each task, in turn; or the function itself.
-        least: The least value that is allowed in a list.
+        least: The least number that is allowed in a list.
+        most: The greatest one.
 
     Raises:
         ValueError: If there are no values, or one is too small.
@@ -310,15 +336,18 @@ def in_turn(name: str, values: PerTask, least: float | None = None) -> Callable[
         return values
     if not len(values):
         raise ValueError(f"`{name}` should hold at least one value. Received none")
-    if least is not None:
-        at_least(least, name, min(values))
+    if least > -np.inf and not (least <= min(values) and max(values) <= most):
+        rule = f"at least {least:g}" + (f" and at most {most:g}" if most < np.inf else "")
+        raise ValueError(f"`{name}` should be {rule}. Received {list(values)}")
     listed = tuple(values)
     return lambda task: listed[task % len(listed)]
 
 
 def check_permutations(permutations: Sequence[Sequence[int]] | None, size: int) -> None:
     """Raises a ValueError if one of the permutations is not one of ``size`` things."""
-    for permutation in permutations or ():
+    if permutations is not None and not len(permutations):
+        raise ValueError("`permutations` should hold at least one. Received none")
+    for permutation in () if permutations is None else permutations:
         if sorted(permutation) != list(range(size)):
             raise ValueError(
                 f"a permutation should hold each of 0 to {size - 1} once. "
@@ -330,6 +359,6 @@ def choose_permutation(
     permutations: Sequence[Sequence[int]] | None, task: int, size: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Returns the given permutation of a task, or the drawn one."""
-    if permutations:
+    if permutations is not None:
         return np.asarray(permutations[task % len(permutations)])
     return nth_permutation(task, size, rng)

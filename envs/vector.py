@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from envs.benchmarks import Benchmark, find_benchmark
-from envs.registry import check_id, check_task, make
+from envs.registry import check_id, check_settings, make
 from envs.schedules import Schedule, Stationary
+from envs.shift import Switch
 
 VectorMode = Literal["auto", "sync", "async"]
+NATIVE_SETTINGS = {"full_action_space", "noop_max", "repeat_action_probability"}
+"""What the native vector of ALE can be told, of what games in Python can."""
 
 
 def make_vec(
@@ -25,6 +28,7 @@ def make_vec(
     task_seed: int | None = None,
     steps_per_task: int | None = None,
     start_step: int = 0,
+    switch: Switch | None = None,
     show_task: bool = False,
     vectorization_mode: VectorMode = "auto",
     **kwargs: Any,
@@ -33,7 +37,8 @@ def make_vec(
 
     Ended episodes are reset in the same step (``AutoresetMode.SAME_STEP``): the last observation is
     in ``infos["final_obs"]``.  The copies of a seed share its lifetime, so that it advances
-    ``num_envs`` steps at each step, and show the same task.
+    ``num_envs`` steps at each step, and show the same task; where a change waits for the end of an
+    episode, each copy waits for its own.
 
     Args:
         id: A benchmark or Gymnasium id.
@@ -43,10 +48,11 @@ def make_vec(
         task_seed: Seed of the tasks for all seeds; default: each seed's own.
         steps_per_task: Steps of one visit per seed; default: the benchmark's.
         start_step: Lifetime step to begin at.
+        switch: What a change does to a running episode; default: the benchmark's.
         show_task: Appends the task to the observation, one-hot.
         vectorization_mode: Step the copies in this process (``"sync"``) or in processes of their
-            own (``"async"``); ``"auto"``: the native vector for games of ALE without modes, else
-            in this process.
+            own (``"async"``); ``"auto"``: the native vector for games of ALE whose settings do not
+            change, else in this process.
         **kwargs: Passed to ``envs.make``.
 
     Raises:
@@ -54,9 +60,18 @@ def make_vec(
     """
     if num_envs < 1:
         raise ValueError(f"`num_envs` should be at least 1. Received {num_envs}")
+    if not len(seeds):
+        raise ValueError("`seeds` should hold at least one seed. Received none")
+    if vectorization_mode not in get_args(VectorMode):
+        raise ValueError(
+            f"`vectorization_mode` should be one of {', '.join(get_args(VectorMode))}. "
+            f"Received {vectorization_mode!r}"
+        )
     check_id(id)
+    check_settings(id, steps_per_task=steps_per_task, task=task)
     benchmark = find_benchmark(id)
-    if vectorization_mode == "auto" and not show_task and is_native(id, benchmark):
+    cuts = switch in (None, "cut") and not show_task and kwargs.keys() <= NATIVE_SETTINGS
+    if vectorization_mode == "auto" and cuts and is_native(id, benchmark):
         from envs.atari import NativeAtari
 
         games = benchmark.bases if benchmark else (id,)
@@ -78,6 +93,7 @@ def make_vec(
             steps_per_task=steps_per_task,
             start_step=start_step,
             stride=num_envs,
+            switch=switch,
             show_task=show_task,
             **kwargs,
         )
@@ -100,12 +116,12 @@ def schedule_of(id: str, steps_per_task: int | None = None, task: int | None = N
     """Returns when ``make`` with these settings changes the task.
 
     Raises:
-        ValueError: If the benchmark has no such task.
+        ValueError: If the environment does not change, or has no such task.
     """
+    check_settings(id, steps_per_task=steps_per_task, task=task)
     benchmark = find_benchmark(id)
     if benchmark is None:
         return Stationary()
-    check_task(id, benchmark, task)
     return benchmark.schedule(steps_per_task) if task is None else Stationary(task)
 
 

@@ -45,7 +45,7 @@ class Trainer:
         seeds, self.num_seeds, num_envs = config.seeds, config.num_seeds, config.num_envs
         self.schedule = envs.schedule_of(config.env, config.steps_per_task, config.task)
         # An oracle that is told of the switch ends the episode there.
-        oracle: dict[str, Any] = {} if config.on_switch == "keep" else {"switch": "cut"}
+        oracle = config.on_switch != "keep"
         if oracle and self.schedule.at(0).position is not None:
             raise ValueError(
                 f"`on_switch` needs an environment that switches; {config.env} drifts. "
@@ -60,7 +60,7 @@ class Trainer:
             steps_per_task=config.steps_per_task,
             show_task=config.show_task,
             vectorization_mode=config.vector,
-            **oracle,
+            switch="cut" if oracle else None,
         )
         spaces = self.envs.single_observation_space, self.envs.single_action_space
         self.device = device

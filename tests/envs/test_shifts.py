@@ -422,7 +422,7 @@ def test_shifts_that_do_not_fit_are_refused(
 
 
 def test_a_task_cannot_be_appended_to_a_discrete_observation() -> None:
-    with pytest.raises(ValueError, match="vectors and images. Received Discrete"):
+    with pytest.raises(ValueError, match=r"vectors and images \(C, H, W\). Received Discrete"):
         Continual(LAKE, Stationary(), [], show_tasks=2)
 
 
@@ -431,10 +431,10 @@ def test_a_task_cannot_be_appended_to_a_discrete_observation() -> None:
     [
         (lambda: ObservationOffset(-1), "`scale` should be at least 0. Received -1"),
         (lambda: ObservationScale(2, 1), "0 < low <= high. Received 2, 1"),
-        (lambda: ObservationNoise((1, -2)), "`stds` should be at least 0. Received -2"),
+        (lambda: ObservationNoise((1, -2)), r"`stds` should be at least 0. Received \[1, -2\]"),
         (lambda: ObservationMask(1.5), "`share` should be between 0 and 1. Received 1.5"),
-        (lambda: ActionDelay((1, -1)), "`delays` should be at least 0. Received -1"),
-        (lambda: RewardDelay((-3,)), "`delays` should be at least 0. Received -3"),
+        (lambda: ActionDelay((1, -1)), r"`delays` should be at least 0. Received \[1, -1\]"),
+        (lambda: RewardDelay((-3,)), r"`delays` should be at least 0. Received \[-3\]"),
         (lambda: DeadActuator(0), "`count` should be at least 1. Received 0"),
         (lambda: ActionScale(()), "`factors` should hold at least one value. Received none"),
     ],
