@@ -46,8 +46,8 @@ class Config:
     """Seeds trained side by side."""
     num_envs: int = 1
     """Copies of the environment for each seed."""
-    vector: Literal["auto", "sync", "async"] = "auto"
-    """Step copies in this process (sync) or their own (async); auto: ALE's own vector or sync."""
+    vector: Literal["auto", "sync", "async", "native"] = "auto"
+    """Step copies in this process, in their own, or games all at once; auto: see envs.make_vec."""
     run_dir: str | None = None
     """Where the files of the run go; None: a new folder in runs/."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -137,6 +137,9 @@ class NativeAtari(VectorEnv[Any, Any, Any]):
         kwargs: Settings of the vector instead of the id's, such as ``full_action_space``.
     """
 
+    least_copies = 1
+    """From how many copies of a seed on it is worth it."""
+
     def __init__(
         self,
         games: Sequence[str],

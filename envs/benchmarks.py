@@ -402,7 +402,7 @@ def find_benchmark(id: str) -> Benchmark | None:
         return BENCHMARKS[id]
     for family, benchmark in FAMILIES.items():
         match = re.fullmatch(rf"{family}-(?P<base>.+-v\d+)(?P<small>-small)?", id)
-        if match:
+        if match and find_benchmark(match["base"]) is None:
             made = benchmark(match["base"])
             return _small(made) if match["small"] else made
     return None

@@ -240,7 +240,7 @@ def check_id(id: str) -> None:
     benchmark = find_benchmark(id)
     if id in BENCHMARKS:
         return
-    if benchmark is not None and find_benchmark(benchmark.bases[0]) is None:
+    if benchmark is not None:
         check_id(benchmark.bases[0])
         return
     for name in BENCHMARKS:

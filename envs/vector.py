@@ -14,9 +14,12 @@ from envs.registry import check_id, check_settings, make
 from envs.schedules import Schedule, Stationary
 from envs.shift import Switch
 
-VectorMode = Literal["auto", "sync", "async"]
-NATIVE_SETTINGS = {"full_action_space", "noop_max", "repeat_action_probability"}
-"""What the native vector of ALE can be told, of what games in Python can."""
+VectorMode = Literal["auto", "sync", "async", "native"]
+NATIVE_SETTINGS = {
+    *("full_action_space", "noop_max", "repeat_action_probability"),  # of ALE
+    *("ramping", "sticky"),  # of MinAtar
+}
+"""What native vectors can be told, of what games that are stepped one by one can."""
 
 
 def make_vec(
@@ -51,8 +54,9 @@ def make_vec(
         switch: What a change does to a running episode; default: the benchmark's.
         show_task: Appends the task to the observation, one-hot.
         vectorization_mode: Step the copies in this process (``"sync"``) or in processes of their
-            own (``"async"``); ``"auto"``: the native vector for games of ALE whose settings do not
-            change, else in this process.
+            own (``"async"``), or games of ALE and MinAtar by a vector of their own
+            (``"native"``, which has other random numbers); ``"auto"``: native for ALE and for 16 or
+            more copies of MinAtar, else sync.
         **kwargs: Passed to ``envs.make``.
 
     Raises:
@@ -70,20 +74,29 @@ def make_vec(
     check_id(id)
     check_settings(id, steps_per_task=steps_per_task, task=task)
     benchmark = find_benchmark(id)
-    cuts = switch in (None, "cut") and not show_task and kwargs.keys() <= NATIVE_SETTINGS
-    if vectorization_mode == "auto" and cuts and is_native(id, benchmark):
-        from envs.atari import NativeAtari
-
-        games = benchmark.bases if benchmark else (id,)
-        native_kwargs = {**(benchmark.kwargs if benchmark else {}), **kwargs}
-        return NativeAtari(
-            games,
+    native = None
+    if vectorization_mode in ("auto", "native"):
+        native = native_vector(id, benchmark)
+        plain = switch in (None, "cut") and not show_task and kwargs.keys() <= NATIVE_SETTINGS
+        few = native is not None and num_envs < native.least_copies
+        if vectorization_mode == "native" and not (native and plain):
+            raise ValueError(
+                "`vectorization_mode` native is for games of ALE or MinAtar whose settings do not "
+                f"change. Received {id}"
+                + (f" with {', '.join(kwargs) or 'other settings'}" if native else "")
+            )
+        if not plain or (few and vectorization_mode == "auto"):
+            native = None
+    if native is not None:
+        made: VectorEnv[Any, Any, Any] = native(
+            benchmark.bases if benchmark else (id,),
             len(seeds) * num_envs,
             schedule_of(id, steps_per_task, task),
             start_step=start_step,
             stride=num_envs,
-            **native_kwargs,
+            **{**(benchmark.kwargs if benchmark else {}), **kwargs},
         )
+        return made
     makers = [
         partial(
             make,
@@ -104,12 +117,19 @@ def make_vec(
     return vector(makers, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
-def is_native(id: str, benchmark: Benchmark | None) -> bool:
-    """Whether the native vector of ALE can show this: whole games, no settings that change."""
-    if benchmark is None:
-        return id.startswith("ALE/")
-    # A sequence of games has one shift, which selects them.
-    return len(benchmark.bases) > 1 and all(base.startswith("ALE/") for base in benchmark.bases)
+def native_vector(id: str, benchmark: Benchmark | None) -> Any:
+    """Returns the vector that steps whole games all at once, if there is one for these."""
+    # A sequence of games has one shift, which selects them; a single game may have others.
+    games = (id,) if benchmark is None else benchmark.bases if len(benchmark.bases) > 1 else ()
+    if games and all(game.startswith("ALE/") for game in games):
+        from envs.atari import NativeAtari
+
+        return NativeAtari
+    if games and all(game.startswith("MinAtar/") for game in games):
+        from envs.minatar.vector import MinAtarVector
+
+        return MinAtarVector
+    return None
 
 
 def schedule_of(id: str, steps_per_task: int | None = None, task: int | None = None) -> Schedule:

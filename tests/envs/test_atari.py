@@ -151,3 +151,36 @@ def test_the_native_vector_truncates_and_goes_on_with_the_next_game() -> None:
     assert again.reset(seed=0)[1]["task"].tolist() == [1] * 4
     envs.show_task(vector, 4)
     assert vector.reset(seed=[1, 2, 3, 4])[1]["task"].tolist() == [4] * 4
+
+
+def test_the_native_vector_refuses_what_ale_would_not() -> None:
+    """ALE waits for ever on an action that a game does not have."""
+    vector = envs.make_vec("ALE/Breakout-v5", 2)
+    vector.reset(seed=1)
+    with pytest.raises(ValueError, match=r"actions should be from 0 to 3. Received \[9, 1\]"):
+        vector.step(np.array([9, 1]))
+    with pytest.raises(ValueError, match="takes no options"):
+        vector.reset(options={"reset_mask": np.array([True, False])})
+    with pytest.raises(ValueError, match="need `full_action_space` True"):
+        NativeAtari(["ALE/Breakout-v5", "ALE/Alien-v5"], 1, EverySteps(4))
+    with pytest.raises(ValueError, match="breakout has no mode 77: it has 0, 4, 8"):
+        envs.make("ALE/Breakout-v5", mode=77)
+
+
+def test_a_new_native_vector_is_seeded_by_the_first_reset() -> None:
+    rows = []
+    for _ in range(2):
+        vector: Any = envs.make_vec("ale-switch5", 2)
+        vector.reset(seed=3)
+        envs.show_task(vector, 1)
+        rows.append(vector.reset()[0])
+        rows[-1] = [rows[-1], *(vector.step(np.zeros(2, int))[0] for _ in range(5))]
+    np.testing.assert_array_equal(rows[0], rows[1])
+
+
+def test_settings_that_only_python_has_are_stepped_in_python() -> None:
+    for kwargs in ({"mode": 4}, {"difficulty": 0}, {"render_mode": "rgb_array"}):
+        vector = envs.make_vec("ALE/Breakout-v5", 1, **kwargs)
+        assert isinstance(vector, gym.vector.SyncVectorEnv)
+    with pytest.raises(ValueError, match="`task` is for environments that change"):
+        envs.make_vec("ALE/Pong-v5", 1, task=3)

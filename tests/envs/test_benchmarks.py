@@ -293,3 +293,37 @@ def test_the_task_can_be_shown() -> None:
     assert obs.shape == (13, 10, 10)
     assert obs[10:].mean((1, 2)).tolist() == [0, 255, 0]
     assert env.observation_space.contains(obs)
+
+
+def test_families_over_games_and_vectors_of_gymnasium() -> None:
+    env = envs.make("action-permute-MinAtar/Breakout-v0", task=1)
+    assert env.reset(seed=0)[1]["task"] == 1
+    with pytest.raises(ValueError, match="there is no environment 'obs-permute-obs-shift-CartPole"):
+        envs.make("obs-permute-obs-shift-CartPole-v1")
+    vector: Any = gym.make_vec(
+        "envs:continual/CartpoleGravity-v0", num_envs=2, vectorization_mode="sync"
+    )
+    assert vector.reset(seed=0)[1]["task"].tolist() == [0, 0]
+
+
+def test_the_task_is_shown_all_around_an_endless_drift() -> None:
+    env = envs.make("cheetah-velocity", show_task=True, start_step=70_000)
+    shown = env.reset(seed=0)[0][17:]
+    assert (shown.argmax(), shown.sum()) == (70 - 63, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stride": 0}, "`stride` should be at least 1. Received 0"),
+        ({"start_step": -5}, "`start_step` should be at least 0. Received -5"),
+        ({"task_seed": -1}, "`seed` should be at least 0. Received -1"),
+        ({"steps_per_task": 2.5}, "`period` should be an integer. Received 2.5"),
+        ({"task": 1.5}, "`task` should be from 0 to 4 for cartpole-gravity. Received 1.5"),
+        ({"switch": "never"}, "`switch` should be one of .* Received 'never'"),
+        ({"foo": 1}, "CartPole-v1 cannot be made with foo=1: "),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        envs.make("cartpole-gravity", **settings)

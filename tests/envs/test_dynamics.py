@@ -204,3 +204,23 @@ def test_contexts_are_drawn_and_the_wind_takes_turns() -> None:
             usual = make(LUNAR).reset(seed=0)[0][2]
             assert pushed == pytest.approx(factors[task][3] * usual, rel=1e-3)
         env.step(0)
+
+
+def test_a_drift_asks_for_no_task_that_does_not_exist() -> None:
+    env = Counting()
+    strengths = {0: 1.0, 1: 2.0, 2: 4.0}
+    shift = Parameter("strength", lambda task: strengths[task])
+    continual = Continual(env, LinearDrift(2, 3), [shift])
+    continual.reset()
+    seen = []
+    for _ in range(6):
+        seen.append(env.strength)
+        continual.step(0)
+    assert seen == [1, 1.5, 2, 3, 4, 4]
+
+
+def test_a_count_stays_one() -> None:
+    env: Any = make("cheetah-gravity").env
+    Continual(env, EverySteps(1), [Parameter("frame_skip", (4, 3))])
+    assert env.unwrapped.frame_skip == 4
+    assert isinstance(env.unwrapped.frame_skip, int)

@@ -55,3 +55,17 @@ def test_endless_games_are_truncated() -> None:
 def test_unknown_games_get_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="no MinAtar game 'Freway'. Did you mean 'Freeway'"):
         MinAtar("Freway")
+
+
+def test_it_can_be_seen() -> None:
+    env = MinAtar("Breakout", render_mode="rgb_array")
+    env.reset(seed=0)
+    picture = env.render()
+    assert (picture.shape, picture.dtype) == ((160, 160, 3), np.uint8)
+    cells = picture[::16, ::16].any(-1)
+    np.testing.assert_array_equal(cells, env.game.state().any(-1))
+
+
+def test_sticky_is_a_probability() -> None:
+    with pytest.raises(ValueError, match="`sticky` should be between 0 and 1. Received 3"):
+        MinAtar("Breakout", sticky=3)

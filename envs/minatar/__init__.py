@@ -18,13 +18,26 @@ class MinAtar(gym.Env[Any, Any]):
         game: One of ``GAMES``.
         sticky: Probability that the last action is repeated instead.
         ramping: Whether the game grows harder with time.
+        render_mode: ``"rgb_array"``: ``render`` gives a picture, a colour for each channel.
 
     Raises:
-        ValueError: If there is no such game.
+        ValueError: If there is no such game, or ``sticky`` is no probability.
     """
 
-    def __init__(self, game: str, *, sticky: float = 0.1, ramping: bool = True) -> None:
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(
+        self,
+        game: str,
+        *,
+        sticky: float = 0.1,
+        ramping: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
         check_game(game)
+        if not 0 <= sticky <= 1:
+            raise ValueError(f"`sticky` should be between 0 and 1. Received {sticky}")
+        self.render_mode = render_mode
         import minatar
 
         name = "space_invaders" if game == "SpaceInvaders" else game.lower()
@@ -50,6 +63,12 @@ class MinAtar(gym.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         reward, terminated = self.game.act(int(action))
         return self._observe(), float(reward), bool(terminated), False, {}
+
+    def render(self) -> Any:
+        state = self.game.state()  # (10, 10, C)
+        hue = np.arange(state.shape[-1])[:, None] * [83, 151, 211] % 200 + 55  # (C, 3)
+        colours = (state[..., None] * hue).max(2).astype(np.uint8)  # (10, 10, 3)
+        return colours.repeat(16, 0).repeat(16, 1)
 
     def _observe(self) -> Any:
         return self.game.state().transpose(2, 0, 1) * np.uint8(255)
