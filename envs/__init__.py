@@ -2,10 +2,11 @@
 
 from envs import gym_ids
 from envs.benchmarks import BENCHMARKS, FAMILIES, Benchmark, find_benchmark
+from envs.continual import Continual
 from envs.drifts import LinearDrift, RandomWalk, SineDrift
 from envs.registry import Scores, make, scores
 from envs.schedules import AtSteps, Cyclic, EverySteps, InOrder, RandomTimes, Stationary, once
-from envs.shift import Continual, NumericShift, Shift
+from envs.shift import NumericShift, Shift
 from envs.vector import make_vec, reset_seeds, schedule_of, show_task
 
 __all__ = [

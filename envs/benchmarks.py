@@ -9,13 +9,14 @@ from math import sin
 from typing import Any
 
 from envs.action import ActionPermutation
+from envs.continual import Switch
 from envs.drifts import LinearDrift, RandomWalk, SineDrift
 from envs.dynamics import Drawn, Parameter, Wind, log_uniform
 from envs.observation import ObservationOffset, ObservationPermutation
 from envs.reward import TargetVelocity
 from envs.schedules import Cyclic, EverySteps, InOrder, Schedule
 from envs.sequence import SelectEnv
-from envs.shift import Shift, Switch
+from envs.shift import Shift
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import TimeLimit
 
 from envs.benchmarks import BENCHMARKS, find_benchmark
+from envs.continual import Continual, Switch
 from envs.schedules import Stationary
 from envs.sequence import EnvSequence
-from envs.shift import Continual, Switch
 
 Env = gym.Env[Any, Any]
 

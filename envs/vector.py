@@ -10,9 +10,9 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from envs.benchmarks import Benchmark, find_benchmark
+from envs.continual import Switch
 from envs.registry import check_id, check_settings, make
 from envs.schedules import Schedule, Stationary
-from envs.shift import Switch
 
 VectorMode = Literal["auto", "sync", "async", "native"]
 NATIVE_SETTINGS = {

@@ -18,7 +18,7 @@ from training.summary import interval
 PANELS = (
     ("return/episode", "return of an episode", 1.0),
     ("plasticity/{network}/dormant_fraction@0.1", "dormant neurons (%)", 100.0),
-    ("adalin/{network}/layer_2/alpha_abs", "mean |alpha|, layer 2", 1.0),
+    ("adalin/{network}/{layer}/alpha_abs", "mean |alpha|, {layer}", 1.0),
 )
 BIN = 1000
 """Environment steps that one point of a curve averages."""
@@ -42,7 +42,12 @@ def draw(run_dir: Path, picture: Path) -> None:
     """Draws return, dormant neurons and alpha over the lifetime, with the switches."""
     curves, tasks = read(run_dir)
     network = next(name.split("/")[1] for name in curves if name.startswith("plasticity/"))
-    panels = [(name.format(network=network), label, factor) for name, label, factor in PANELS]
+    layers = [name.split("/")[2] for name in curves if name.startswith(f"adalin/{network}/layer")]
+    names = {"network": network, "layer": max(layers, default="")}  # the last one
+    panels = [
+        (name.format(**names), label.format(**names).replace("_", " "), factor)
+        for name, label, factor in PANELS
+    ]
     panels = [panel for panel in panels if panel[0] in curves]  # not every run has alpha
     figure, grid = plt.subplots(len(panels), 1, figsize=(9, 7), sharex=True, squeeze=False)
     axes = grid[:, 0]
@@ -66,8 +71,9 @@ def draw(run_dir: Path, picture: Path) -> None:
             if at and tasks.get(at - 1, tasks[at]) != tasks[at]:
                 axis.axvline(at * BIN, color="grey", linestyle="--", linewidth=0.8)
     axes[-1].set_xlabel("environment steps of each seed")
+    shown = f"{len(seeds)} seeds (thin), mean and 95% interval" if len(seeds) > 1 else "1 seed"
     axes[0].set_title(
-        f"{run_dir.name}: {len(seeds)} seeds (thin), mean and 95% interval, dashed: task switches",
+        f"{run_dir.name}: {shown}, dashed: task switches",
         fontsize=10,
     )
     figure.tight_layout()

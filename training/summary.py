@@ -113,7 +113,8 @@ class Summary:
 
     def table(self) -> Table:
         """Returns the table that is shown at the end of a run."""
-        table = Table(title=f"{len(self.seeds)} seeds, mean (95% interval)", title_justify="left")
+        several = f"{len(self.seeds)} seeds, mean (95% interval)"
+        table = Table(title=several if len(self.seeds) > 1 else "1 seed", title_justify="left")
         for title in ("task", "visit", "steps", "return", "area under curve", "dormant at end"):
             table.add_column(title, justify="right")
         for row in self.as_dict():

@@ -10,6 +10,7 @@ import pytest
 
 from envs import Continual, Cyclic, EverySteps, LinearDrift, Shift, Stationary
 from envs.action import ActionDelay, ActionPermutation, ActionScale, DeadActuator
+from envs.continual import Switch
 from envs.observation import (
     ObservationInversion,
     ObservationMask,
@@ -22,7 +23,7 @@ from envs.observation import (
 from envs.reward import RewardDelay, RewardScale, RewardSign, TargetVelocity
 from envs.schedules import Schedule
 from envs.sequence import EnvSequence, SelectEnv
-from envs.shift import Switch, nth_permutation
+from envs.shift import nth_permutation
 from tests.envs.fake import Counting, Images, Runner, play
 
 Array = np.ndarray[Any, Any]
