@@ -291,6 +291,11 @@ class Trainer:
     def _finish(self) -> None:
         self._save()
         self.tracker.returns(self.step)
+        evaluation = self.evaluator.as_dict() if self.evaluator else {"tasks": []}
+        for row in evaluation["tasks"]:
+            if row["forgetting"]["mean"] is not None:
+                name = f"continual/forgetting/task_{row['task']}"
+                self.tracker.scalar(name, row["forgetting"]["mean"], self.step)
         self.tracker.close()
         self.envs.close()
         result: dict[str, Any] = {
@@ -301,7 +306,7 @@ class Trainer:
             "visits": self.summary.as_dict(),
         }
         if self.evaluator:
-            result["evaluation"] = self.evaluator.as_dict()
+            result["evaluation"] = evaluation
             self.evaluator.close()
         write_json(self.run_dir / "summary.json", result)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import configs
 import envs
@@ -317,3 +318,14 @@ def test_the_task_is_shown_on_request(tmp_path: Path) -> None:
     shown = t.replay.store["obs"][:, 0, 4:]
     assert shown.argmax(1).tolist() == [0] * 100 + [1] * 100 + [2] * 100
     assert torch.equal(shown.sum(1), torch.ones(300))
+
+
+def test_forgetting_is_drawn(tmp_path: Path) -> None:
+    trainer(tmp_path / "r", "--eval-every 100 --eval-episodes 1").run()
+    board = EventAccumulator(str(tmp_path / "r")).Reload()
+    told = json.loads((tmp_path / "r" / "summary.json").read_text())["evaluation"]["tasks"]
+    for task in range(3):
+        (point,) = board.Scalars(f"continual/forgetting/task_{task}")
+        assert point.step == 300
+        assert point.value == pytest.approx(told[task]["forgetting"]["mean"], abs=1e-6)
+    assert "continual/forgetting/task_3" not in board.Tags()["scalars"]  # never visited
