@@ -98,10 +98,12 @@ class Parameter(NumericShift):
                 f"`values` should hold a number, or one for each of {', '.join(self.paths)}, in "
                 f"every task. Received {value}"
             )
-        return np.broadcast_to(values, (len(self.places),))
+        return float(values.flat[0]) if len(self.places) == 1 else values
 
     def set(self, numbers: Any) -> None:
-        for place, number in zip(self.places, numbers.tolist(), strict=True):
+        several = isinstance(numbers, np.ndarray) and numbers.ndim
+        for i, place in enumerate(self.places):
+            number = float(numbers[i]) if several else numbers
             place.put(place.nominal * number if self.relative else number)
         if self.follow is not None:
             self.follow(self.root)

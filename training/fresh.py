@@ -101,8 +101,9 @@ def compare(run_dir: Path, cache: Path, console: Console) -> bool:
         raise ValueError(f"{config.env} drifts: it has no task that a fresh agent could learn")
     scores = envs.scores(config.env)
     table = Table(title="against fresh agents, mean of the seeds (95% interval)")
-    for title in ("task", "visit", *(name.replace("_", " ") for name in SHOWN)):
-        table.add_column(title, justify="right")
+    titles = ("task", "visit", "area", "fresh", "plasticity", "of means", "forward transfer")
+    for title in titles:
+        table.add_column(title, justify="right", overflow="fold")
     rows = []
     points = []
     for visit in summary["visits"]:
