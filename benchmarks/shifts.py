@@ -1,4 +1,4 @@
-"""What a shift costs: ``python benchmarks/shifts.py``.
+"""What a shift costs: ``python benchmarks/shifts.py > docs/shifts.md``.
 
 Microseconds per step of each shift over the bare environment, on an environment that does nothing:
 (time with the wrapper and n equal shifts - time of the bare environment) / n for n = 1, and the
@@ -8,6 +8,7 @@ further cost of each one for n = 4.  The least of several repetitions, which noi
 from __future__ import annotations
 
 import argparse
+import platform
 import time
 from collections.abc import Callable
 from typing import Any
@@ -90,6 +91,12 @@ def main(steps: int, repetitions: int) -> None:
             env = Continual(env, schedule or EverySteps(10**9, 2), shifts)
         return cost(env, actions.sample(), steps, repetitions)
 
+    print("# What a shift costs per step\n")
+    print(f"Made by `python benchmarks/shifts.py --steps {steps} --repetitions {repetitions}`:")
+    print(f"Python {platform.python_version()}, NumPy {np.__version__}, one thread; microseconds")
+    print(
+        f"over the bare environment, observations of {WIDTH} numbers, least of the repetitions.\n"
+    )
     print("| shift | wrapper and one, µs | each further one, µs |\n|---|---|---|")
     bare = {id(space): measure(space, None) for space in (BOX, DISCRETE)}
     print(f"| none | {measure(BOX, []) - bare[id(BOX)]:.2f} | |")
