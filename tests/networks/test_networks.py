@@ -1,5 +1,7 @@
 """Layers, torsos and heads against plain PyTorch, seed by seed."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -43,9 +45,23 @@ def test_images_are_scaled_and_go_through_the_convolutions() -> None:
     torch.testing.assert_close(q(images), q(images.float() / 255))
 
 
-def test_small_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 36 x 36"):
-        QNetwork((4, 10, 10), 6, 1, RELU)
+def test_small_images_go_through_the_convolution_of_minatar() -> None:
+    q: Any = QNetwork((10, 10, 10), 6, 2, Architecture((128,), "relu"))
+    images = 255 * torch.randint(0, 2, (2, 3, 10, 10, 10), dtype=torch.uint8)
+    assert q(images).shape == (2, 3, 6)
+    (layer,) = q.torso.convolutions
+    assert layer.weights.weight.shape == (2, 16, 10, 3, 3)
+    assert q.torso.dense.layer_1.weights.weight.shape[-2:].numel() == 128 * 16 * 8 * 8
+    expected = torch.nn.functional.conv2d(
+        images[1].float() / 255, layer.weights.weight[1], layer.weights.bias[1]
+    )
+    torch.testing.assert_close(layer(images.float() / 255)[1], expected.relu())
+
+
+@pytest.mark.parametrize("side", [2, 20, 35])
+def test_images_that_fit_no_convolutions_are_refused(side: int) -> None:
+    with pytest.raises(ValueError, match=f"at least 36 x 36. Received .4, {side}, {side}"):
+        QNetwork((4, side, side), 6, 1, RELU)
 
 
 def test_twin_critics_are_two_networks() -> None:
