@@ -189,7 +189,7 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         for shift in self._reward_shifts:
             scalar = shift.reward(scalar, info, terminated or truncated)
         self._tell(info)
-        if moves and self.switch != "episode" and not (terminated or truncated):
+        if moves and self.switch != "episode":
             self._enter()
         return observation, scalar, terminated, truncated, info
 

@@ -122,6 +122,17 @@ def test_actions_fill_the_bounds_of_the_space() -> None:
         assert (np.ptp(actions, axis=0) > 0.8 * (space.high - space.low)).all()
 
 
+def test_without_exploration_it_is_the_squashed_mean_and_draws_nothing() -> None:
+    agent = SAC(BOX, TORQUE, range(2), SACConfig(hidden=(8,), learning_starts=100))
+    obs = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
+    before = agent.exploration.state_dict()
+    with torch.no_grad():
+        mean, _ = agent.actor(torch.from_numpy(obs))
+    np.testing.assert_allclose(agent.act(obs, 0, explore=False), 2 * mean.tanh(), rtol=1e-6)
+    after = agent.exploration.state_dict()
+    assert all(torch.equal(before[i], after[i]) for i in before)
+
+
 @pytest.mark.parametrize(("given", "used"), [(None, -1.0), (0.0, 0.0), (-3.0, -3.0)])
 def test_target_entropy_zero_is_a_value(given: float | None, used: float) -> None:
     assert SAC(BOX, TORQUE, [0], SACConfig(target_entropy=given)).target_entropy == used
