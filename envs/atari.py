@@ -137,6 +137,8 @@ class NativeAtari(VectorEnv[Any, Any, Any]):
         kwargs: Settings of the vector instead of the id's, such as ``full_action_space``.
     """
 
+    settings = {"full_action_space", "noop_max", "repeat_action_probability"}
+    """What it can be told, of what games that are stepped one by one can."""
     least_copies = 1
     """From how many copies of a seed on it is worth it."""
 

@@ -46,8 +46,10 @@ def make(
     Args:
         id: A key of ``BENCHMARKS``, a member of a family such as ``obs-permute-Hopper-v5``, or the
             id of an environment.
-        task: Stays at this task for ever; default: the sequence of tasks.
-        task_seed: Seed of the sequence of tasks (``reset`` takes the seed of the episodes).
+        task: Stays at this task for ever, so that there are no switches; default: the sequence of
+            tasks.
+        task_seed: Seed of the sequence of tasks, where tasks are drawn (``reset`` takes the seed
+            of the episodes).
         steps_per_task: Steps of one visit; default: the benchmark's.
         start_step: Lifetime step to begin at.
         stride: Lifetime steps per step, the number of copies that share the lifetime.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -12,14 +14,9 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from envs.benchmarks import Benchmark, find_benchmark
 from envs.continual import Switch
 from envs.registry import check_id, check_settings, make
-from envs.schedules import Schedule, Stationary
+from envs.schedules import Schedule, Stationary, whole
 
 VectorMode = Literal["auto", "sync", "async", "native"]
-NATIVE_SETTINGS = {
-    *("full_action_space", "noop_max", "repeat_action_probability"),  # of ALE
-    *("ramping", "sticky"),  # of MinAtar
-}
-"""What native vectors can be told, of what games that are stepped one by one can."""
 
 
 def make_vec(
@@ -62,22 +59,25 @@ def make_vec(
     Raises:
         ValueError: As ``envs.make`` does, or if ``num_envs`` is below 1.
     """
-    if num_envs < 1:
-        raise ValueError(f"`num_envs` should be at least 1. Received {num_envs}")
-    if not len(seeds):
-        raise ValueError("`seeds` should hold at least one seed. Received none")
+    whole("num_envs", num_envs)
+    whole("start_step", start_step, 0)
+    if not isinstance(seeds, Sequence) or not len(seeds):
+        raise ValueError(f"`seeds` should be a list of at least one seed. Received {seeds}")
+    for seed in seeds:
+        whole("seeds", seed, 0)
     if vectorization_mode not in get_args(VectorMode):
         raise ValueError(
             f"`vectorization_mode` should be one of {', '.join(get_args(VectorMode))}. "
             f"Received {vectorization_mode!r}"
         )
     check_id(id)
-    check_settings(id, steps_per_task=steps_per_task, task=task)
+    check_settings(id, steps_per_task=steps_per_task, task=task, switch=switch)
     benchmark = find_benchmark(id)
     native = None
     if vectorization_mode in ("auto", "native"):
         native = native_vector(id, benchmark)
-        plain = switch in (None, "cut") and not show_task and kwargs.keys() <= NATIVE_SETTINGS
+        known = native.settings if native else set()
+        plain = switch in (None, "cut") and not show_task and kwargs.keys() <= known
         few = native is not None and num_envs < native.least_copies
         if vectorization_mode == "native" and not (native and plain):
             raise ValueError(
@@ -113,8 +113,24 @@ def make_vec(
         for seed in seeds
         for _ in range(num_envs)
     ]
-    vector = AsyncVectorEnv if vectorization_mode == "async" else SyncVectorEnv
-    return vector(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+    if vectorization_mode == "async":
+        with _deaf_to_interrupts():
+            return AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+    return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Makes processes that start here ignore Ctrl-C, which the main program handles."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def native_vector(id: str, benchmark: Benchmark | None) -> Any:

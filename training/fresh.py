@@ -67,7 +67,11 @@ def run_fresh(config: Config, console: Console) -> dict[str, Any] | None:
     except OSError as error:
         raise ValueError(f"the cache {run_dir.parent} cannot be written: {error}") from None
     with lock:  # two comparisons may want the same fresh run: the second one waits
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print(f"another process trains the fresh agent {run_dir}: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         with contextlib.suppress(ValueError):
             summary = read_summary(run_dir)
             if summary["finished"]:
@@ -154,9 +158,18 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
         summary = json.loads((run_dir / "summary.json").read_text())
     except (OSError, ValueError) as error:
         raise ValueError(f"{run_dir} holds no run with a summary: {error}") from None
-    if not isinstance(summary, dict) or not summary.keys() >= {"finished", "visits"}:
+    try:
+        seeds = len(summary["seeds"])
+        steps = [visit["end"] - visit["start"] for visit in summary["visits"]]
+        areas = [visit["area_under_curve"]["per_seed"] for visit in summary["visits"]]
+        sound = isinstance(summary["finished"], bool) and min(steps) >= 0
+        sound &= all(isinstance(visit["task"], int) for visit in summary["visits"])
+        sound &= all(len(per_seed) == seeds for per_seed in areas)
+    except (KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
         raise ValueError(f"{run_dir}/summary.json is not the summary of a run")
-    return summary
+    return dict(summary)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -297,7 +297,6 @@ class Trainer:
                 name = f"continual/forgetting/task_{row['task']}"
                 self.tracker.scalar(name, row["forgetting"]["mean"], self.step)
         self.tracker.close()
-        self.envs.close()
         result: dict[str, Any] = {
             "finished": self.step >= self.config.total_steps,
             "steps": self.step,
@@ -307,8 +306,10 @@ class Trainer:
         }
         if self.evaluator:
             result["evaluation"] = evaluation
-            self.evaluator.close()
         write_json(self.run_dir / "summary.json", result)
+        self.envs.close()  # only now: workers may be gone, and then this raises
+        if self.evaluator:
+            self.evaluator.close()
 
     def _phase(self) -> tuple[int, int]:
         """Task and visit of the next step; all seeds share the schedule."""

@@ -52,6 +52,7 @@ class MinAtarVector(VectorEnv[Any, Any, Any]):
     # (docs/minatar.md) 16 copies are 1.6 (Seaquest) to 6.6 times as fast, 8 are 1.1 to 4.1.  It is
     # the copies of one seed that count: what a seed does may not depend on the number of seeds.
     least_copies = 16
+    settings = {"ramping", "sticky"}
 
     def __init__(
         self,
@@ -67,6 +68,8 @@ class MinAtarVector(VectorEnv[Any, Any, Any]):
         self.games = [game.removeprefix("MinAtar/").removesuffix("-v0") for game in games]
         for game in self.games:
             check_game(game)
+        if not 0 <= sticky <= 1:
+            raise ValueError(f"`sticky` should be between 0 and 1. Received {sticky}")
         self.num_envs = num_envs
         self.schedule, self.clock, self.stride = schedule, start_step, stride
         self.sticky, self.ramping = sticky, ramping
@@ -129,6 +132,11 @@ class MinAtarVector(VectorEnv[Any, Any, Any]):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         assert self.numbers is not None, "reset comes before step"
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() > 5:
+            raise ValueError(
+                f"there should be {self.num_envs} actions from 0 to 5. Received {actions.tolist()}"
+            )
         self.uniforms = self.numbers.next()
         np.copyto(self.last_action, actions, where=self.uniforms[:, 0] >= self.sticky)
         reward, terminated = self.game.step(self.last_action, self.uniforms[:, 1:])

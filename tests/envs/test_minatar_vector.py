@@ -130,5 +130,10 @@ def test_truncation_show_and_choice() -> None:
     for id, kwargs in (("CartPole-v1", {}), ("minatar-7", {"show_task": True})):
         with pytest.raises(ValueError, match=f"native is for games of ALE or MinAtar .* {id}"):
             envs.make_vec(id, 2, **native, **kwargs)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`sticky` should be between 0 and 1. Received 2"):
+        envs.make_vec("minatar-7", 16, sticky=2.0)
+    for actions in (np.full(16, 6), np.full(16, -1), np.zeros(1, int)):
+        with pytest.raises(ValueError, match="16 actions from 0 to 5. Received"):
+            vector.step(actions)
     with pytest.raises(ValueError, match="16 seeds. Received 2"):
         vector.reset(seed=[1, 2])

@@ -1,5 +1,7 @@
 """Many environments at once."""
 
+import os
+import signal
 from typing import Any
 
 import gymnasium as gym
@@ -88,9 +90,32 @@ def test_games_come_as_the_native_vector_unless_their_settings_change() -> None:
     )
 
 
-def test_bad_numbers_of_copies() -> None:
-    with pytest.raises(ValueError, match="`num_envs` should be at least 1. Received 0"):
-        envs.make_vec("CartPole-v1", 0)
+@pytest.mark.parametrize("id", ["CartPole-v1", "minatar-3", "ALE/Pong-v5"])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_envs": 0}, "`num_envs` should be at least 1. Received 0"),
+        ({"num_envs": 1.5}, "`num_envs` should be an integer. Received 1.5"),
+        ({"seeds": ()}, r"`seeds` should be a list of at least one seed. Received \(\)"),
+        ({"seeds": 3}, "`seeds` should be a list of at least one seed. Received 3"),
+        ({"seeds": [-1]}, "`seeds` should be at least 0. Received -1"),
+        ({"start_step": -1}, "`start_step` should be at least 0. Received -1"),
+        ({"vectorization_mode": "asink"}, "`vectorization_mode` should be one of .*'asink'"),
+    ],
+)
+def test_wrong_settings_are_named(id: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        envs.make_vec(id, **{"num_envs": 16, **settings})
+
+
+def test_workers_leave_an_interrupt_to_the_main_program() -> None:
+    vector: Any = envs.make_vec("cartpole-gravity", 2, vectorization_mode="async")
+    vector.reset(seed=0)
+    for process in vector.processes:
+        os.kill(process.pid, signal.SIGINT)
+    vector.step(np.zeros(2, int))
+    vector.close()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_schedules_of_ids() -> None:

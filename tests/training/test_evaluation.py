@@ -184,7 +184,14 @@ def test_a_drift_forgets_no_task(tmp_path: Path) -> None:
     assert all(task["at_end"]["mean"] is not None for task in summary["evaluation"]["tasks"])
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", "{", '{"finished": true}'])
+VISIT = '"task": 0, "visit": 0, "start": 0, "end": 5, "area_under_curve": {"per_seed": [1.0]}'
+WRONG = ('"visits": 5', '"visits": []', '"visits": [{"task": 0}]', f'"visits": [{{{VISIT}}}]')
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "{}", "{", *(f'{{"finished": true, "seeds": [0, 1], {visits}}}' for visits in WRONG)],
+)
 def test_a_wrong_summary_is_one_line(
     tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
