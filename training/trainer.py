@@ -113,7 +113,7 @@ class Trainer:
         config = self.config
         self.console.print(
             f"{config.agent} with {config.activation} in {config.env}, "
-            f"{self.num_seeds} seeds from {config.seed}, on {self.agent.device}; "
+            f"{self.num_seeds} seed{'s' * (self.num_seeds > 1)} from {config.seed}, on {self.agent.device}; "
             f"replay {self.replay.nbytes / 1e6:.1f} MB"
             f"\nwriting to {self.run_dir}",
             highlight=False,
