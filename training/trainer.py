@@ -113,8 +113,8 @@ class Trainer:
         config = self.config
         self.console.print(
             f"{config.agent} with {config.activation} in {config.env}, "
-            f"{self.num_seeds} seed{'s' * (self.num_seeds > 1)} from {config.seed}, on {self.agent.device}; "
-            f"replay {self.replay.nbytes / 1e6:.1f} MB"
+            f"{self.num_seeds} seed{'s' * (self.num_seeds > 1)} from {config.seed}, "
+            f"on {self.agent.device}; replay {self.replay.nbytes / 1e6:.1f} MB"
             f"\nwriting to {self.run_dir}",
             highlight=False,
             soft_wrap=True,
