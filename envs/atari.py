@@ -7,7 +7,6 @@ their sign; ``info["score"]`` is what the game itself paid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -246,8 +245,8 @@ class NativeAtari(VectorEnv[Any, Any, Any]):
         """Seeds for a game that begins now: functions of the first ones and the clock."""
         if self.seeds is None:
             return None
-        draw = partial(np.random.SeedSequence.generate_state, n_words=1)
-        return [int(draw(np.random.SeedSequence((s, self.clock)))[0] >> 1) for s in self.seeds]
+        sequences = (np.random.SeedSequence((seed, self.clock)) for seed in self.seeds)
+        return [int(sequence.generate_state(1)[0] >> 1) for sequence in sequences]
 
     def _task(self) -> dict[str, Any]:
         task, visit, _, _ = self.phase

@@ -295,7 +295,7 @@ _PUBLISHED: dict[str, Benchmark] = {
     ),
     "mujoco-cycle": Benchmark(
         "HalfCheetah, Hopper, Walker2d, Ant in turn, spaces padded to the widest",
-        "arXiv 2509.22562 (3 cycles; padding ours)",
+        "arXiv 2509.22562 (3 cycles), not checked there; padding ours",
         ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5"),
         lambda: [SelectEnv()],
         num_tasks=4,

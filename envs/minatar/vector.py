@@ -49,7 +49,7 @@ class MinAtarVector(VectorEnv[Any, Any, Any]):
     """
 
     # Array operations cost about the same for few copies as for many.  Beside one game at a time
-    # (docs/minatar.md) 16 copies are 1.6 (Seaquest) to 6.6 times as fast, 8 are 1.1 to 4.1.  It is
+    # (docs/minatar.md) 16 copies are 1.6 (Seaquest) to 6.5 times as fast, 8 are 1.0 to 3.6.  It is
     # the copies of one seed that count: what a seed does may not depend on the number of seeds.
     least_copies = 16
     settings = {"ramping", "sticky"}
