@@ -1,26 +1,37 @@
 """What agents are made of: AdaLin and other activations, layers, torsos, heads."""
 
-from networks.activations import ACTIVATIONS, AdaLinConfig, make_activation
+from networks.activations import (
+    ACTIVATIONS,
+    Activation,
+    AdaLinConfig,
+    describe,
+    make_activation,
+)
 from networks.adalin import AdaLin, share_alpha
 from networks.bases import BASES, Base, make_base
 from networks.convert import adalinize
 from networks.heads import GaussianActor, QNetwork, TwinCritic
 from networks.initialization import initialize
-from networks.torsos import Architecture
+from networks.simba import observe
+from networks.torsos import Architecture, SimBaConfig
 
 __all__ = [
     "ACTIVATIONS",
     "BASES",
+    "Activation",
     "AdaLin",
     "AdaLinConfig",
     "Architecture",
     "Base",
     "GaussianActor",
     "QNetwork",
+    "SimBaConfig",
     "TwinCritic",
     "adalinize",
+    "describe",
     "initialize",
     "make_activation",
     "make_base",
+    "observe",
     "share_alpha",
 ]

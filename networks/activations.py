@@ -8,13 +8,27 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from networks.activation import Activation
 from networks.adalin import AdaLin
-from networks.bases import BASES
+from networks.bases import BASES, Base
+from networks.doubling import CReLU, Fourier
+from networks.dropout import AID
+from networks.rational import Rational
+from networks.smooth_leaky import RandomizedSmoothLeaky
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "AdaLinConfig",
+    "Elementwise",
+    "describe",
+    "make_activation",
+]
 
 
-class Elementwise(nn.Module):
+class Elementwise(Activation):
     """A plain activation: a base function without parameters.
 
     Args:
@@ -24,20 +38,14 @@ class Elementwise(nn.Module):
     """
 
     def __init__(self, base: str, dim: int = -1, lead: tuple[int, ...] = ()) -> None:
-        super().__init__()
-        self.base = BASES[base]
-        self.dim = dim
-        self.lead = lead
+        super().__init__(dim, lead)
+        self.base: Base = BASES[base]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.base.function(x)
 
     def extra_repr(self) -> str:
         return repr(self.base.name)
-
-
-Activation = Elementwise | AdaLin
-"""Every activation of the registry: has ``base`` (phi, phi', L), ``dim`` (unit axis), ``lead``."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,30 @@ ACTIVATIONS: dict[str, Factory] = {
     **{f"adalin-{base}": _adalin(base) for base in BASES},
     "prelu": _prelu("neuron"),
     "prelu-layer": _prelu("layer"),
+    "crelu": lambda n, dim, lead, _: CReLU(dim, lead),
+    "fourier": lambda n, dim, lead, _: Fourier(dim, lead),
+    "rational": lambda n, dim, lead, _: Rational(dim, lead),
+    "randomized-smooth-leaky": lambda n, dim, lead, _: RandomizedSmoothLeaky(dim, lead),
+    "aid": lambda n, dim, lead, _: AID(dim=dim, lead=lead),
 }
+
+_DESCRIPTIONS = {
+    "prelu": "a learned negative slope for each unit (He et al. 2015)",
+    "prelu-layer": "one learned negative slope for each layer (He et al. 2015)",
+    "smooth-leaky": "a smooth leaky ReLU of slope 0.1 (arXiv 2509.22562)",
+    "crelu": "relu(x) and relu(-x), two outputs for each unit (Abbas et al. 2023)",
+    "fourier": "sin(x) and cos(x), two outputs for each unit (arXiv 2410.20634)",
+    "rational": "a learned quotient of polynomials, starts as a leaky ReLU (Molina et al. 2020)",
+    "randomized-smooth-leaky": "smooth leaky ReLU, slope drawn in training (arXiv 2509.22562)",
+    "aid": "keeps positive inputs with probability 0.99, negative with 0.01 (arXiv 2502.01342)",
+}
+
+
+def describe(name: str) -> str:
+    """Returns one line on an activation of the registry, with its source."""
+    if name.startswith("adalin-"):
+        return f"AdaLin over {name.removeprefix('adalin-')} (arXiv 2505.09486)"
+    return _DESCRIPTIONS.get(name, "plain, without parameters")
 
 
 def make_activation(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from networks.activation import Activation
 from networks.bases import BASES, Base, Function, find_base
 from networks.fused import fused, gate, plain
 from networks.initialization import Generators, fill_uniform
@@ -34,7 +35,7 @@ def linearity_gate(x: Tensor, base: Base) -> Tensor:
         return gate(base.derivative(x), base.lipschitz)
 
 
-class AdaLin(nn.Module):
+class AdaLin(Activation):
     """An activation with a learnable, gated linear path for every unit.
 
     Args:
@@ -70,7 +71,7 @@ class AdaLin(nn.Module):
         dim: int = -1,
         lead: tuple[int, ...] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(dim, lead)
         for name, size in (("num_features", num_features), *(("lead", size) for size in lead)):
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                 raise ValueError(f"`{name}` should be at least 1, a whole number. Received {size}")
@@ -83,12 +84,10 @@ class AdaLin(nn.Module):
             raise ValueError(f"`dim` counts from the last axis, so it is negative. Received {dim}")
         shape = (*lead, num_features if granularity == "neuron" else 1)
         self.num_features = num_features
-        self.base = find_base(base)
+        self.base: Base = find_base(base)
         self.granularity = granularity
         self.gate = gate
         self.init = _check_init(init, shape)
-        self.dim = dim
-        self.lead = lead
         self.path = ""
         self.alpha = nn.Parameter(torch.empty(shape))
         self.reset_parameters()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,7 +52,33 @@ def _gelu_tanh(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
+def smooth_leaky(x: Tensor, slope: float | Tensor = 0.1) -> Tensor:
+    """``a x + (1 - a) x sigmoid(c x / p)`` with c = 5, p = 3 and the slope a (arXiv 2509.22562)."""
+    return slope * x + (1 - slope) / _SHARPNESS * F.silu(_SHARPNESS * x)
+
+
+def _smooth_leaky_slope(x: Tensor, slope: float) -> Tensor:
+    return slope + (1 - slope) * _silu_slope(_SHARPNESS * x)
+
+
+def _silu_slope(x: Tensor) -> Tensor:
+    return _aten.silu_backward(_one(x), x)  # type: ignore[no-any-return]
+
+
+def smooth_leaky_base(name: str, slope: float) -> Base:
+    """The smooth leaky ReLU of that slope for negative inputs, between 0 and 1."""
+    return Base(
+        name,
+        partial(smooth_leaky, slope=slope),
+        partial(_smooth_leaky_slope, slope=slope),
+        slope + (1 - slope) * _SILU_LIPSCHITZ,
+        loops="slope",
+    )
+
+
 _aten = torch.ops.aten
+_SHARPNESS = 5 / 3
+_SILU_LIPSCHITZ = 1.0998393201288669  # at x = 2.3994
 
 # The largest slope of exact GELU is at sqrt(2), since phi'' = density(x) * (2 - x^2).
 _GELU_LIPSCHITZ = 0.5 * (1 + math.erf(1)) + math.exp(-1) / math.sqrt(math.pi)
@@ -114,8 +141,8 @@ BASES: dict[str, Base] = {
         Base(
             "silu",
             F.silu,
-            lambda x: _aten.silu_backward(_one(x), x),
-            1.0998393201288669,  # at x = 2.3994
+            _silu_slope,
+            _SILU_LIPSCHITZ,
             loops="slope",
         ),
         Base(
@@ -125,6 +152,7 @@ BASES: dict[str, Base] = {
             1.0884981612517279,  # at x = 1.4906
             loops="slope",
         ),
+        smooth_leaky_base("smooth-leaky", 0.1),
     )
 }
 

@@ -10,9 +10,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from networks.layers import Linear
+from networks.simba import SimBa
 from networks.torsos import Architecture, Torso
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
+
+
+def make_torso(
+    observation_shape: Sequence[int],
+    lead: tuple[int, ...],
+    architecture: Architecture,
+    extra_inputs: int = 0,
+) -> Torso | SimBa:
+    """Makes the hidden layers that ``architecture`` asks for."""
+    kind = SimBa if architecture.simba else Torso
+    return kind(observation_shape, lead, architecture, extra_inputs)
 
 
 class QNetwork(nn.Module):
@@ -37,8 +49,10 @@ class QNetwork(nn.Module):
         super().__init__()
         lead = (num_seeds,)
         self.dueling = dueling
-        self.torso = Torso(observation_shape, lead, architecture)
-        self.head = Linear(self.torso.num_features, num_actions + dueling, lead)
+        self.torso = make_torso(observation_shape, lead, architecture)
+        self.head = Linear(
+            self.torso.num_features, num_actions + dueling, lead, architecture.head_init
+        )
 
     def forward(self, observations: Tensor) -> Tensor:
         """Maps observations ``(S, B, ...)`` to values ``(S, B, A)``."""
@@ -61,8 +75,8 @@ class GaussianActor(nn.Module):
     ) -> None:
         super().__init__()
         lead = (num_seeds,)
-        self.torso = Torso(observation_shape, lead, architecture)
-        self.head = Linear(self.torso.num_features, 2 * action_size, lead)
+        self.torso = make_torso(observation_shape, lead, architecture)
+        self.head = Linear(self.torso.num_features, 2 * action_size, lead, architecture.head_init)
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Maps observations ``(S, B, ...)`` to mean and log standard deviation, both (S, B, A)."""
@@ -99,8 +113,8 @@ class TwinCritic(nn.Module):
     ) -> None:
         super().__init__()
         lead = (num_seeds, 2)
-        self.torso = Torso(observation_shape, lead, architecture, extra_inputs=action_size)
-        self.head = Linear(self.torso.num_features, 1, lead)
+        self.torso = make_torso(observation_shape, lead, architecture, extra_inputs=action_size)
+        self.head = Linear(self.torso.num_features, 1, lead, architecture.head_init)
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Maps observations ``(S, B, ...)`` and actions ``(S, B, A)`` to values ``(S, 2, B)``."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,38 @@ def fill_uniform(
     With generators, index ``s`` of the first axis is drawn from generator ``s``, so that the
     values of a seed do not depend on which other seeds stand beside it.
     """
-    if generators is None:
-        parameter.uniform_(low, high)
-        return
-    for values, generator in zip(parameter, generators, strict=True):
+    for values, generator in _by_seed(parameter, generators):
         values.uniform_(low, high, generator=generator)
+
+
+@torch.no_grad()
+def fill_orthogonal(parameter: Tensor, generators: Generators | None = None) -> None:
+    """Fills the matrices ``(*lead, O, I)`` in place with orthogonal ones (Saxe et al. 2014)."""
+    for values, generator in _by_seed(parameter, generators):
+        for matrix in values.view(-1, *values.shape[-2:]):
+            nn.init.orthogonal_(matrix, generator=generator)
+
+
+@torch.no_grad()
+def fill_he(parameter: Tensor, generators: Generators | None = None) -> None:
+    """Fills the matrices ``(*lead, O, I)`` in place from a normal distribution of variance 2/I.
+
+    It is cut at two standard deviations and widened to that variance, as in Flax (He et al. 2015).
+    """
+    std = math.sqrt(2 / parameter.shape[-1]) / _CUT_NORMAL_STD
+    for values, generator in _by_seed(parameter, generators):
+        nn.init.trunc_normal_(values, 0.0, std, -2 * std, 2 * std, generator=generator)
+
+
+_CUT_NORMAL_STD = 0.87962566103423978
+"""Standard deviation of a standard normal that is cut at -2 and 2."""
+
+
+def _by_seed(
+    parameter: Tensor, generators: Generators | None
+) -> Iterable[tuple[Tensor, torch.Generator | None]]:
+    """Pairs what belongs to a seed with its generator; everything with None without generators."""
+    return [(parameter, None)] if generators is None else zip(parameter, generators, strict=True)
 
 
 def initialize(network: nn.Module, generators: Generators) -> None:

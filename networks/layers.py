@@ -8,12 +8,17 @@ matrix product or one grouped convolution.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from networks.initialization import Generators, fill_uniform
+from networks.fused import beside
+from networks.initialization import Generators, fill_he, fill_orthogonal, fill_uniform
+
+Init = Literal["uniform", "orthogonal", "he"]
+"""How weights start: PyTorch's default, or as in SimBa, with biases of 0."""
 
 
 class Linear(nn.Module):
@@ -23,21 +28,34 @@ class Linear(nn.Module):
         in_features: Number of inputs I.
         out_features: Number of outputs O.
         lead: Leading axes.
+        init: First weights: ``"uniform"``, ``"orthogonal"`` or ``"he"``.
 
     Attributes:
         weight: ``(*lead, O, I)``.
         bias: ``(*lead, O)``.
     """
 
-    def __init__(self, in_features: int, out_features: int, lead: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        lead: tuple[int, ...],
+        init: Init = "uniform",
+    ) -> None:
         super().__init__()
         self.lead = lead
+        self.init = init
         self.weight = nn.Parameter(torch.empty(*lead, out_features, in_features))
         self.bias = nn.Parameter(torch.empty(*lead, out_features))
         self.reset_parameters()
 
     def reset_parameters(self, generators: Generators | None = None) -> None:
-        """Draws weights and bias from U(-k, k), k = 1/sqrt(I): PyTorch's default."""
+        """Draws weights and bias from U(-k, k), k = 1/sqrt(I), or as ``init`` says."""
+        if self.init != "uniform":
+            fill = fill_orthogonal if self.init == "orthogonal" else fill_he
+            fill(self.weight, generators)
+            nn.init.zeros_(self.bias)
+            return
         bound = 1 / math.sqrt(self.weight.shape[-1])
         fill_uniform(self.weight, -bound, bound, generators)
         fill_uniform(self.bias, -bound, bound, generators)
@@ -104,3 +122,42 @@ class Conv2d(nn.Module):
     def extra_repr(self) -> str:
         outputs, inputs, kernel, _ = self.weight.shape[-4:]
         return f"{inputs} -> {outputs}, kernel={kernel}, stride={self.stride}, lead={self.lead}"
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation side by side (Ba et al. 2016), with a gain and bias for each unit.
+
+    Normalises each sample over the axis of the units and those behind it: a convolution over
+    channels and positions, with a gain for each channel (``nn.GroupNorm`` with one group).
+
+    Args:
+        num_features: Number of units F (channels, for a convolution).
+        lead: Leading axes.
+        dim: The axis of the units, negative.
+
+    Attributes:
+        gain: ``(*lead, F)``.
+        bias: ``(*lead, F)``.
+    """
+
+    def __init__(self, num_features: int, lead: tuple[int, ...], dim: int = -1) -> None:
+        super().__init__()
+        self.lead = lead
+        self.dim = dim
+        self.gain = nn.Parameter(torch.empty(*lead, num_features))
+        self.bias = nn.Parameter(torch.empty(*lead, num_features))
+        self.reset_parameters()
+
+    def reset_parameters(self, generators: Generators | None = None) -> None:
+        """Sets the gain to 1 and the bias to 0; nothing is drawn."""
+        nn.init.ones_(self.gain)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(*lead, ..., F, ...)`` to the same shape."""
+        normal = F.layer_norm(x, x.shape[self.dim :])
+        gain, bias = (beside(x, part, self.dim) for part in (self.gain, self.bias))
+        return torch.addcmul(bias, normal, gain)
+
+    def extra_repr(self) -> str:
+        return f"{self.gain.shape[-1]}, dim={self.dim}, lead={self.lead}"

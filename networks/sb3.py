@@ -234,11 +234,9 @@ def _zeros(space: spaces.Space[Any]) -> Tensor:
 
 def _same_width(name: str, width: int, dim: int, options: AdaLinConfig) -> nn.Module:
     module = make_activation(name, width, dim=dim, adalin=options)
-    with torch.no_grad():
-        after = module(torch.zeros(1, width, *(1,) * (-1 - dim))).shape[dim]
-    if after != width:
+    if module.expansion != 1:
         raise ValueError(
-            f"`activation` {name!r} changes {width} units to {after}, "
+            f"`activation` {name!r} changes {width} units to {width * module.expansion}, "
             "which the networks of stable-baselines3 can't hold"
         )
     return module

@@ -12,7 +12,22 @@ from torch import Tensor, nn
 
 from networks.activations import Activation, AdaLinConfig, make_activation
 from networks.adalin import share_alpha
-from networks.layers import Conv2d, Linear
+from networks.layers import Conv2d, Init, LayerNorm, Linear
+
+
+@dataclass(frozen=True)
+class SimBaConfig:
+    """Size of a SimBa network (Lee et al. 2025); theirs: actor 1 x 128, critic 2 x 512."""
+
+    num_blocks: int = 1
+    """Residual blocks."""
+    width: int = 128
+    """Width of the residual stream; the hidden layers inside of the blocks are 4 times as wide."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_blocks", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` should be at least 1. Received {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -20,14 +35,50 @@ class Architecture:
     """What the hidden layers of a network are made of.
 
     Attributes:
-        hidden: Widths of the dense hidden layers.
+        hidden: Widths of the dense hidden layers; SimBa has its own.
         activation: Name of the activation after each hidden layer.
         adalin: Options of the ``adalin-*`` activations.
+        layer_norm: Normalise the pre-activations of every hidden layer.
+        halve: Halve the number of units where the activation has two outputs for each (``crelu``,
+            ``fourier``), so that the next layer has as many inputs as with other activations.
+        simba: Residual blocks in place of ``hidden`` (see ``SimBa``), of this size.
+
+    Raises:
+        ValueError: If ``layer_norm`` is set together with ``simba``.
     """
 
     hidden: tuple[int, ...]
     activation: str = "adalin-relu"
     adalin: AdaLinConfig = field(default_factory=AdaLinConfig)
+    layer_norm: bool = False
+    halve: bool = False
+    simba: SimBaConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.layer_norm and self.simba:
+            raise ValueError(
+                "`layer_norm` should be False with SimBa, which has its own. Received True"
+            )
+
+    @property
+    def head_init(self) -> Init:
+        """How the weights behind the torso start."""
+        return "orthogonal" if self.simba else "uniform"
+
+    def units(self, width: int) -> int:
+        """Returns the number of units of a hidden layer that is to be ``width`` wide.
+
+        Raises:
+            ValueError: If an odd width is to be halved.
+        """
+        if not self.halve or make_activation(self.activation, 1).expansion == 1:
+            return width
+        if width % 2:
+            raise ValueError(
+                f"hidden widths should be even to be halved for {self.activation!r}. "
+                f"Received {width}"
+            )
+        return width // 2
 
 
 ATARI = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
@@ -36,7 +87,11 @@ MINATAR = ((16, 3, 1),)
 
 
 class Layer(nn.Sequential):
-    """A weight layer and the activation behind it: what the probe looks at."""
+    """A weight layer, perhaps a normalisation, and an activation: what the probe looks at.
+
+    Attributes:
+        num_outputs: How many outputs the activation has.
+    """
 
     def __init__(
         self, weights: Linear | Conv2d, num_features: int, dim: int, architecture: Architecture
@@ -48,7 +103,11 @@ class Layer(nn.Sequential):
             lead=weights.lead,
             adalin=architecture.adalin,
         )
-        super().__init__(OrderedDict(weights=weights, activation=activation))
+        parts: OrderedDict[str, nn.Module] = OrderedDict(weights=weights)
+        if architecture.layer_norm:
+            parts["norm"] = LayerNorm(num_features, weights.lead, dim)
+        super().__init__(parts | {"activation": activation})
+        self.num_outputs = activation.expansion * num_features
         self.weights: Linear | Conv2d
         self.activation: Activation
 
@@ -67,7 +126,7 @@ class Torso(nn.Module):
         extra_inputs: Number of inputs that join before the dense layers (actions of a critic).
 
     Raises:
-        ValueError: If an image is too small for its convolutions.
+        ValueError: If an image is too small for its convolutions, or a width can't be halved.
     """
 
     def __init__(
@@ -90,17 +149,20 @@ class Torso(nn.Module):
                     f"at least 36 x 36. Received {tuple(observation_shape)}"
                 )
             for i, (out, kernel, stride) in enumerate(MINATAR if small else ATARI):
-                weights = Conv2d(channels, out, kernel, stride, lead)
-                convolutions[f"conv_{i + 1}"] = Layer(weights, out, -3, architecture)
-                channels = out
+                units = architecture.units(out)
+                weights = Conv2d(channels, units, kernel, stride, lead)
+                convolutions[f"conv_{i + 1}"] = layer = Layer(weights, units, -3, architecture)
+                channels = layer.num_outputs
                 height, width = ((side - kernel) // stride + 1 for side in (height, width))
             num_inputs = channels * height * width
         self.convolutions = nn.Sequential(convolutions)
         dense: OrderedDict[str, nn.Module] = OrderedDict()
         before = num_inputs + extra_inputs
         for i, width in enumerate(architecture.hidden):
-            dense[f"layer_{i + 1}"] = Layer(Linear(before, width, lead), width, -1, architecture)
-            before = width
+            units = architecture.units(width)
+            layer = Layer(Linear(before, units, lead), units, -1, architecture)
+            dense[f"layer_{i + 1}"] = layer
+            before = layer.num_outputs
         self.dense = nn.Sequential(dense)
         self.num_features = before
         share_alpha(self)

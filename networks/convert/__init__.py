@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from networks.activations import Elementwise
+from networks.activations import Activation
 from networks.adalin import AdaLin, share_alpha
 from networks.bases import BASES, Base
 from networks.convert.known import NAMES, TORCH, Call, Filter, Only, base_of, known_function
@@ -252,7 +252,7 @@ def adalinize(
             seen = {
                 kind.__name__
                 for kind in kinds
-                if kind.__module__ == TORCH + "activation" or issubclass(kind, AdaLin | Elementwise)
+                if kind.__module__ == TORCH + "activation" or issubclass(kind, Activation)
             }
             raise ValueError(
                 f"`base` should match an activation of the module, which has "

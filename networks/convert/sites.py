@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from networks import layers
-from networks.activations import Elementwise
+from networks.activations import Activation, Elementwise
 from networks.adalin import AdaLin
 from networks.convert.known import NAMES, TORCH, Call, Filter, Found, torch_class
 from networks.convert.source import UnwritableError, give_modules
@@ -74,7 +74,7 @@ class Search:
     def _has_own_forward(self, module: nn.Module) -> bool:
         home = str(type(module).forward.__module__)  # not the class: see parametrized modules
         of_torch = home.startswith("torch.") and torch_class(module) is not nn.Sequential
-        ours = isinstance(module, AdaLin | Elementwise | layers.Linear | layers.Conv2d)
+        ours = isinstance(module, Activation | layers.Linear | layers.Conv2d | layers.LayerNorm)
         compiled = "_orig_mod" in module._modules
         return not (compiled or ours or (of_torch and "forward" not in vars(module)))
 

@@ -11,8 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from networks import layers
-from networks.activations import Elementwise
-from networks.adalin import AdaLin
+from networks.activations import Activation
 from networks.convert.known import NAMES, TORCH, Call, Filter, torch_class
 
 
@@ -26,7 +25,7 @@ class Units:
     like: Tensor | None = field(default=None, compare=False)
 
 
-_SAME = (nn.Identity, AdaLin, Elementwise, Call)
+_SAME = (nn.Identity, layers.LayerNorm, Call)
 _NORMS = {TORCH + kind for kind in ("batchnorm", "instancenorm", "normalization")}
 _FRESH = {
     *(operator.add, operator.sub, operator.mul, operator.truediv, operator.neg),
@@ -156,7 +155,8 @@ class Widths:
 
     def _keeps(self, child: nn.Module) -> bool:
         """Whether a module gives as many units as it gets, in the same places."""
-        same = home(child) == TORCH + "dropout" or isinstance(child, _SAME)
+        ours = isinstance(child, Activation) and child.expansion == 1
+        same = home(child) == TORCH + "dropout" or isinstance(child, _SAME) or ours
         activation = home(child) == TORCH + "activation" and not isinstance(child, nn.GLU)
         return same or activation or self.wanted.module(child) is not None
 

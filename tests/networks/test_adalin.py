@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
-from networks import ACTIVATIONS, AdaLin, AdaLinConfig, make_activation, make_base
+from networks import (
+    ACTIVATIONS,
+    Activation,
+    AdaLin,
+    AdaLinConfig,
+    describe,
+    make_activation,
+    make_base,
+)
 from networks import fused as fused_module
 from networks.adalin import linearity_gate, share_alpha
 from networks.bases import BASES, Base
@@ -48,6 +56,11 @@ def mish(x: Tensor) -> tuple[Tensor, Tensor]:
     return x * t, t + x * (1 - t**2) * sigma(x)
 
 
+def smooth_leaky(x: Tensor) -> tuple[Tensor, Tensor]:
+    s = sigma(5 * x / 3)
+    return 0.1 * x + 0.9 * x * s, 0.1 + 0.9 * (s + 5 / 3 * x * s * (1 - s))
+
+
 # phi, phi' and L of each base
 BY_HAND: dict[str, tuple[Callable[[Tensor], tuple[Tensor, Tensor]], float]] = {
     "relu": (lambda x: (x * (x > 0), (x > 0).double()), 1.0),
@@ -63,6 +76,7 @@ BY_HAND: dict[str, tuple[Callable[[Tensor], tuple[Tensor, Tensor]], float]] = {
     "gelu-tanh": (gelu_tanh, 1.128993068658772),
     "silu": (lambda x: (x * sigma(x), sigma(x) * (1 + x * (1 - sigma(x)))), 1.0998393201288669),
     "mish": (mish, 1.0884981612517279),
+    "smooth-leaky": (smooth_leaky, 1.0898553881159982),
 }
 
 
@@ -655,9 +669,42 @@ def test_wrong_inputs_are_named() -> None:
 # ---- the registry
 
 
-def test_every_registered_activation_maps_to_the_same_shape() -> None:
+def test_every_registered_activation_tells_its_axes_outputs_and_slopes() -> None:
     for name in ACTIVATIONS:
-        assert make_activation(name, 6, lead=(2,))(torch.randn(2, 3, 6)).shape == (2, 3, 6), name
+        x = torch.randn(2, 3, 6, 4, 4)
+        layer = make_activation(name, 6, dim=-3, lead=(2,))
+        out = layer(x)
+        assert isinstance(layer, Activation), name
+        assert (layer.dim, layer.lead) == (-3, (2,)), name
+        assert out.shape == (2, 3, layer.expansion * 6, 4, 4), name
+        assert layer.expansion == (2 if name in ("crelu", "fourier") else 1), name
+        share = layer.slope_share(x)
+        if share is None:
+            assert name == "rational"
+            continue
+        assert share.shape == out.shape, name
+        assert share.dtype == x.dtype, name
+        assert not share.requires_grad
+        assert 0 <= float(share.min()) <= float(share.max()) <= 1 + 1e-6, name
+
+
+def test_slope_share_is_the_slope_over_the_largest_one() -> None:
+    x = torch.tensor([-2.0, 0.0, 2.0], dtype=torch.float64, requires_grad=True)
+    tanh = make_activation("adalin-tanh", 3).slope_share(x)
+    assert tanh is not None
+    torch.testing.assert_close(tanh, 1 - torch.tanh(x.detach()) ** 2)
+    sigmoid = make_activation("sigmoid", 3).slope_share(x)
+    assert sigmoid is not None
+    torch.testing.assert_close(sigmoid, 4 * sigma(x.detach()) * (1 - sigma(x.detach())))
+
+
+def test_every_activation_is_described() -> None:
+    lines = {name: describe(name) for name in ACTIVATIONS}
+    assert lines["adalin-tanh"] == "AdaLin over tanh (arXiv 2505.09486)"
+    assert lines["relu"] == "plain, without parameters"
+    assert all(line and "\n" not in line for line in lines.values())
+    for name in ("crelu", "fourier", "smooth-leaky", "rational", "aid", "prelu"):
+        assert "arXiv" in lines[name] or "et al. 20" in lines[name], name
 
 
 def test_unknown_activation_gets_the_nearest_name() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from networks.activations import Elementwise
+from networks.activations import Elementwise, make_activation
 from networks.adalin import AdaLin
 from networks.bases import BASES
 from networks.convert import Site, adalinize, base_of, replace_activations
@@ -292,6 +292,34 @@ def test_own_layers_with_leading_axes() -> None:
     assert torch.equal(torso(x), before)
     alphas = [part.alpha.shape for part in torso.modules() if isinstance(part, AdaLin)]
     assert alphas == [(2, 8), (2, 6)]
+
+
+def test_own_normalisations_stay_between_weights_and_activation() -> None:
+    torso = Torso((4, 10, 10), (2,), Architecture((8,), "relu", layer_norm=True))
+    x = torch.randn(2, 5, 4, 10, 10)
+    before = torso(x)
+    adalinize(torso, log=None)
+    assert torch.equal(torso(x), before)
+    alphas = [part.alpha.shape for part in torso.modules() if isinstance(part, AdaLin)]
+    assert alphas == [(2, 16), (2, 8)]
+
+
+@pytest.mark.parametrize("name", ["crelu", "rational", "aid"])
+def test_activations_without_a_base_are_kept(name: str) -> None:
+    torso: Any = Torso((4,), (2,), Architecture((8,), name))
+    module = nn.Sequential(torso, nn.Linear(torso.num_features, 3), nn.ReLU())
+    adalinize(module, log=None)
+    assert type(torso.dense.layer_1.activation) is type(make_activation(name, 8))
+    assert isinstance(module[2], AdaLin)
+    with pytest.raises(ValueError, match="`base` should match an activation of the module"):
+        adalinize(Torso((4,), (2,), Architecture((8,), name)), log=None)
+
+
+def test_a_smooth_leaky_layer_is_a_base() -> None:
+    torso = Torso((4,), (2,), Architecture((8,), "smooth-leaky"))
+    adalinize(torso, "smooth-leaky", log=None)
+    (layer,) = [part for part in torso.modules() if isinstance(part, AdaLin)]
+    assert layer.base is BASES["smooth-leaky"]
 
 
 def test_an_elementwise_layer_tells_its_axes() -> None:

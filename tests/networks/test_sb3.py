@@ -21,8 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 from torch.nn import functional as F
 
-from networks import ACTIVATIONS, AdaLin, AdaLinConfig, sb3
-from networks.activations import Elementwise
+from networks import Activation, AdaLin, AdaLinConfig, make_activation, sb3
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -634,25 +633,43 @@ def test_without_sb3_contrib(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sb3.policy("dqn") is sb3.DQNMlpPolicy
 
 
-class Doubled(Elementwise):
-    """Like CReLU: twice as many units."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat((x.relu(), (-x).relu()), dim=self.dim)
-
-
+@pytest.mark.parametrize("activation", ["crelu", "fourier"])
 @pytest.mark.parametrize(
     ("network", "width"), [("q_net", 8), ("features", 32)], ids=["dense", "convolution"]
 )
-def test_an_activation_that_changes_widths(
-    monkeypatch: pytest.MonkeyPatch, network: str, width: int
-) -> None:
-    monkeypatch.setitem(ACTIVATIONS, "crelu", lambda n, dim, lead, _: Doubled("relu", dim))
-    message = f"'crelu' changes {width} units to {2 * width}, which the networks of stable-basel"
+def test_an_activation_that_changes_widths(network: str, width: int, activation: str) -> None:
+    message = (
+        f"'{activation}' changes {width} units to {2 * width}, which the networks of stable-basel"
+    )
     with pytest.raises(ValueError, match=message):
         make(
             "dqn",
             sb3.policy("dqn", "CnnPolicy"),
             noise("dqn", "CnnPolicy"),
-            activation={"q_net": "relu", "features": "relu", network: "crelu"},
+            activation={"q_net": "relu", "features": "relu", network: activation},
         )
+
+
+@pytest.mark.parametrize(
+    "activation", ["smooth-leaky", "randomized-smooth-leaky", "rational", "aid"]
+)
+@pytest.mark.parametrize(("algorithm", "kind"), [("dqn", "CnnPolicy"), ("sac", "MlpPolicy")])
+def test_other_activations_learn_and_load(
+    algorithm: str, kind: str, activation: str, tmp_path: Path
+) -> None:
+    model = make(
+        algorithm, sb3.policy(algorithm, kind), noise(algorithm, kind), activation=activation
+    )
+    before = {name: value.clone() for name, value in model.policy.named_parameters()}
+    model.learn(60)
+    assert {type(part) for part in model.policy.modules() if isinstance(part, Activation)} == {
+        type(make_activation(activation, 1))
+    }
+    targets = ("q_net_target.", "critic_target.")
+    for name, value in model.policy.named_parameters():
+        if not name.startswith(targets):
+            assert not torch.equal(value, before[name]), name
+    model.save(tmp_path / "model")
+    loaded = type(model).load(tmp_path / "model")
+    for name, value in loaded.policy.state_dict().items():
+        assert torch.equal(value, model.policy.state_dict()[name]), name
