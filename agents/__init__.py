@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from agents.agent import Agent, Batch, Learner, Streams
+from agents.agent import Agent, Batch, Learner, Seams, Streams
 from agents.dqn import DQN, DQNConfig
 from agents.replay import Replay
 from agents.sac import SAC, SACConfig
@@ -20,5 +20,6 @@ __all__ = [
     "Learner",
     "Replay",
     "SACConfig",
+    "Seams",
     "Streams",
 ]

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from networks import Architecture
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -40,15 +42,43 @@ class Learner:
         network: The network; all its parameters have the seeds as first axis.
         optimizer: The optimizer of exactly these parameters.
         target: Its slowly moving copy, if it has one.
-        inputs: Returns what the network is called with on a batch.
+        inputs: Returns what the network is called with on a batch; None: it has no inputs.
         values: Returns the values that it gives the probe states ``(S, B)``, if it is a critic.
+        td_target: Returns what these values are pulled toward ``(S, B)``, if it is a critic.
+        actions: Returns its greedy actions, ``(S, B)`` or ``(S, B, A)``, if it is a policy.
+        loss: Returns what it minimises, ``(S,)``, with its gradient.  Noise comes from the streams.
     """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    target: nn.Module | None
-    inputs: Callable[[Batch], tuple[Tensor, ...]]
-    values: Callable[[Batch], Tensor] | None
+    target: nn.Module | None = None
+    inputs: Callable[[Batch], tuple[Any, ...]] | None = None
+    values: Callable[[Batch], Tensor] | None = None
+    td_target: Callable[[Batch, Streams], Tensor] | None = None
+    actions: Callable[[Batch], Tensor] | None = None
+    loss: Callable[[Batch, Streams], Tensor] | None = None
+
+
+def adam(_: str, parameters: Sequence[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    """The optimizer of an agent that nobody changes."""
+    return torch.optim.Adam(parameters, learning_rate, fused=True)
+
+
+@dataclass(frozen=True)
+class Seams:
+    """How an agent makes its networks and optimizers; remedies against lost plasticity change it.
+
+    Attributes:
+        architecture: From the name of a network and what it would be made of to what it is made of.
+        optimizer: From the name of a network, its parameters and learning rate to the optimizer.
+    """
+
+    architecture: Callable[[str, Architecture], Architecture] = lambda _, usual: usual
+    optimizer: Callable[[str, Sequence[nn.Parameter], float], torch.optim.Optimizer] = adam
+
+
+USUAL = Seams()
+"""Nothing is changed."""
 
 
 class Agent(Protocol):
@@ -140,7 +170,7 @@ class Streams:
 
     def load_state_dict(self, state: dict[int, Tensor]) -> None:
         for i, generator in enumerate(self.generators):
-            generator.set_state(state[i].cpu())
+            generator.set_state(state[i].cpu().clone())  # a view of a file may not be aligned
 
 
 def clip_per_seed(parameters: Iterable[Tensor], max_norm: float | None) -> Tensor:

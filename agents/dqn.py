@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents.agent import Array, Batch, Learner, Streams, clip_per_seed, polyak
+from agents.agent import USUAL, Array, Batch, Learner, Seams, Streams, clip_per_seed, polyak
 from agents.settings import check_settings
 from agents.spaces import check_observations, to_tensor
 from networks import AdaLinConfig, Architecture, QNetwork, initialize
@@ -71,6 +71,7 @@ class DQN:
         config: Settings.
         activation: Name of the activation of the hidden layers.
         adalin: Options of the ``adalin-*`` activations.
+        seams: Changes of how network and optimizer are made.
         device: Where the networks lie.
 
     Raises:
@@ -86,6 +87,7 @@ class DQN:
         *,
         activation: str = "adalin-relu",
         adalin: AdaLinConfig | None = None,
+        seams: Seams = USUAL,
         device: torch.device | str = "cpu",
     ) -> None:
         obs_shape = check_observations("dqn", observation_space)
@@ -99,12 +101,13 @@ class DQN:
         self.learning_starts = config.learning_starts
         self.device = torch.device(device)
         self.num_actions, self.first_action = int(action_space.n), int(action_space.start)
-        architecture = Architecture(config.hidden, activation, adalin or AdaLinConfig())
+        usual = Architecture(config.hidden, activation, adalin or AdaLinConfig())
+        architecture = seams.architecture("q", usual)
         self.q = QNetwork(obs_shape, self.num_actions, len(seeds), architecture, config.dueling)
         initialize(self.q, Streams(seeds, "initialize").generators)
         self.q.to(self.device)
         self.target = copy.deepcopy(self.q).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self.q.parameters(), config.learning_rate, fused=True)
+        self.optimizer = seams.optimizer("q", list(self.q.parameters()), config.learning_rate)
         self.exploration = Streams(seeds, "exploration")
         self.updates = 0
 
@@ -142,18 +145,18 @@ class DQN:
         """Returns the loss and the mean absolute temporal-difference error, both ``(S,)``."""
         index = (batch.action - self.first_action).unsqueeze(-1)
         q = self.q(batch.obs).gather(-1, index).squeeze(-1)  # (S, B)
-        with torch.no_grad():
-            target = batch.reward + batch.discount * self._next_value(batch.next_obs)
+        target = self.td_target(batch)
         elementwise = F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss
         loss: Tensor = elementwise(q, target, reduction="none").mean(-1)
         return loss, (q - target).detach().abs().mean(-1)
 
-    def _next_value(self, next_obs: Tensor) -> Tensor:
-        values: Tensor = self.target(next_obs)  # (S, B, A)
-        if not self.config.double:
-            return values.max(-1).values
-        best = self.q(next_obs).argmax(-1, keepdim=True)
-        return values.gather(-1, best).squeeze(-1)
+    @torch.no_grad()
+    def td_target(self, batch: Batch) -> Tensor:
+        """Returns the reward and the discounted value of what follows, ``(S, B)``."""
+        values: Tensor = self.target(batch.next_obs)  # (S, B, A)
+        chooser = self.q(batch.next_obs) if self.config.double else values
+        next_value = values.gather(-1, chooser.argmax(-1, keepdim=True)).squeeze(-1)
+        return batch.reward + batch.discount * next_value
 
     def learners(self) -> dict[str, Learner]:
         return {
@@ -163,6 +166,9 @@ class DQN:
                 self.target,
                 inputs=lambda batch: (batch.obs,),
                 values=lambda batch: self.q(batch.obs).max(-1).values,
+                td_target=lambda batch, _: self.td_target(batch),
+                actions=lambda batch: self.q(batch.obs).argmax(-1),
+                loss=lambda batch, _: DQN.loss(self, batch)[0],  # never the compiled one
             )
         }
 

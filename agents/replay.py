@@ -1,4 +1,4 @@
-"""Uniform replay of the transitions of all seeds."""
+"""Replay of the transitions of all seeds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from agents.agent import Batch, Streams
+from agents.ages import AgeWeights
 
 
 class Replay:
-    """A ring of the newest transitions, sampled uniformly for each seed.
+    """A ring of the newest transitions, sampled uniformly, or by age, for each seed.
 
     Everything lies in preallocated tensors ``(T, S * N, ...)`` for T time steps of N environments
     for each of S seeds.  The observation after a step is stored beside the one before it, so an
@@ -29,6 +30,7 @@ class Replay:
         action_dtype: Its dtype.
         gamma: Discount of one step.
         n_step: Number of rewards summed into one transition.
+        ages: Weights by age, for samples by the streams of the replay; None: all weigh the same.
         device: Where the tensors lie.
 
     Raises:
@@ -48,10 +50,11 @@ class Replay:
         *,
         gamma: float,
         n_step: int = 1,
+        ages: AgeWeights | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.gamma, self.n_step, self.device = gamma, n_step, torch.device(device)
-        self.num_seeds, self.num_envs = len(seeds), num_envs
+        self.num_seeds, self.num_envs, self.ages = len(seeds), num_envs, ages
         self.length = max(capacity // num_envs, 1)
         if n_step > self.length:
             raise ValueError(
@@ -130,14 +133,35 @@ class Replay:
 
         Args:
             batch_size: Number of transitions B.
-            streams: Generators to draw from; default: those of the replay.
+            streams: Generators to draw from, uniformly; default: those of the replay.
         """
+        if streams is None and self.ages is not None:
+            return self._gather(*self._drawn_by_age(self.ages, batch_size))
         # (S, B) positions among the transitions of a seed, oldest first
         position = (streams or self.streams).integers(len(self), batch_size)
         oldest = max(self.steps - self.length, 0)
         time = position // self.num_envs + oldest
         column = position % self.num_envs + self._first_column
         return self._gather(time, column)
+
+    def _drawn_by_age(self, ages: AgeWeights, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Draws lifetime rows and columns (S, B) of transitions; one number for each."""
+        bits = 53  # of a number in [0, 1) in float64: in float32 a million rows differ by 6%
+        share = self.streams.integers(1 << bits, batch_size).double() / (1 << bits)
+        newer, within = ages.pick(share, self.n_step, len(self) // self.num_envs)
+        time = self.steps - self.n_step - newer.long()
+        env = (within * self.num_envs).long().clamp(max=self.num_envs - 1)
+        return time, env + self._first_column
+
+    def example(self) -> Batch:
+        """Returns one transition of zeros for each seed, ``(S, 1, ...)``, for shapes."""
+        zeros = {
+            name: ring.new_zeros(self.num_seeds, 1, *ring.shape[2:])
+            for name, ring in self.store.items()
+        }
+        reward = zeros["reward"]
+        discount = torch.zeros_like(reward)
+        return Batch(zeros["obs"], zeros["action"], reward, discount, zeros["next_obs"])
 
     def _gather(self, time: Tensor, column: Tensor) -> Batch:
         """Collects the transitions that begin at lifetime rows ``time`` (S, B)."""

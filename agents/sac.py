@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from agents.agent import Array, Batch, Learner, Streams, clip_per_seed, polyak
+from agents.agent import USUAL, Array, Batch, Learner, Seams, Streams, clip_per_seed, polyak
 from agents.settings import check_settings
-from agents.spaces import check_observations, to_tensor
+from agents.spaces import check_actions, check_observations, to_tensor
+from agents.temperature import Temperature
 from networks import AdaLinConfig, Architecture, GaussianActor, TwinCritic, initialize
 
 
@@ -71,6 +73,7 @@ class SAC:
         config: Settings.
         activation: Name of the activation of the hidden layers.
         adalin: Options of the ``adalin-*`` activations.
+        seams: Changes of how networks and optimizers are made.
         device: Where the networks lie.
 
     Raises:
@@ -86,48 +89,41 @@ class SAC:
         *,
         activation: str = "adalin-relu",
         adalin: AdaLinConfig | None = None,
+        seams: Seams = USUAL,
         device: torch.device | str = "cpu",
     ) -> None:
         obs_shape = check_observations("sac", observation_space)
-        if not isinstance(action_space, gym.spaces.Box) or len(action_space.shape) != 1:
-            raise ValueError(
-                f"agent sac needs a Box of one axis as action space. Received {action_space}"
-                + ("; agent dqn takes it" if isinstance(action_space, gym.spaces.Discrete) else "")
-            )
-        if not action_space.is_bounded():
-            raise ValueError(f"agent sac needs finite action bounds. Received {action_space}")
+        actions = check_actions("sac", action_space)
         self.config = config
         self.batch_size, self.replay_ratio = config.batch_size, config.replay_ratio
         self.learning_starts = config.learning_starts
         self.device = torch.device(device)
-        self.num_actions, num_seeds = action_space.shape[0], len(seeds)
-        low = torch.as_tensor(action_space.low, dtype=torch.float32, device=self.device)
-        high = torch.as_tensor(action_space.high, dtype=torch.float32, device=self.device)
+        self.num_actions, num_seeds = actions.shape[0], len(seeds)
+        bounds = torch.as_tensor(np.stack((actions.low, actions.high)), dtype=torch.float32)
+        low, high = bounds.to(self.device)
         self.middle, self.half_range = (high + low) / 2, (high - low) / 2  # (A,)
         entropy = config.target_entropy
         self.target_entropy = -float(self.num_actions) if entropy is None else entropy
 
-        def architecture(own: str | None) -> Architecture:
-            return Architecture(config.hidden, own or activation, adalin or AdaLinConfig())
+        def architecture(name: str, own: str | None) -> Architecture:
+            usual = Architecture(config.hidden, own or activation, adalin or AdaLinConfig())
+            return seams.architecture(name, usual)
 
+        of_actor = architecture("actor", config.actor_activation)
+        of_critic = architecture("critic", config.critic_activation)
+        self.actor = GaussianActor(obs_shape, self.num_actions, num_seeds, of_actor)
+        self.critic = TwinCritic(obs_shape, self.num_actions, num_seeds, of_critic)
+        first, learn = config.initial_temperature, config.learn_temperature
+        self.temperature = Temperature(num_seeds, first, learn=learn)
         initial = Streams(seeds, "initialize").generators
-        actor_architecture = architecture(config.actor_activation)
-        self.actor = GaussianActor(obs_shape, self.num_actions, num_seeds, actor_architecture)
-        critic_architecture = architecture(config.critic_activation)
-        self.critic = TwinCritic(obs_shape, self.num_actions, num_seeds, critic_architecture)
-        for network in (self.actor, self.critic):
+        for network in (self.actor, self.critic, self.temperature):
             initialize(network, initial)
             network.to(self.device)
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
-        first = torch.full((num_seeds,), config.initial_temperature, device=self.device).log()
-        self.log_temperature = nn.Parameter(first, requires_grad=config.learn_temperature)  # (S,)
-
-        def adam(parameters: Sequence[Tensor]) -> torch.optim.Adam:
-            return torch.optim.Adam(parameters, config.learning_rate, fused=True)
-
-        self.actor_optimizer = adam(list(self.actor.parameters()))
-        self.critic_optimizer = adam(list(self.critic.parameters()))
-        self.temperature_optimizer = adam([self.log_temperature])
+        self.actor_optimizer, self.critic_optimizer, self.temperature_optimizer = (
+            seams.optimizer(name, list(getattr(self, name).parameters()), config.learning_rate)
+            for name in ("actor", "critic", "temperature")
+        )
         self.exploration = Streams(seeds, "exploration")
         self.noise = Streams(seeds, "noise", self.device)
         self.updates = 0
@@ -148,19 +144,18 @@ class SAC:
         return actions
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        batch = batch._replace(action=(batch.action - self.middle) / self.half_range)
         noise = self.noise.normal(2, *batch.action.shape[1:])  # (S, 2, B, A)
         clip = self.config.max_grad_norm
         metrics = {}
         acting = self.updates % self.config.policy_delay == 0
         self.updates += 1
-        temperature = self.log_temperature.detach().exp()  # (S,)
+        temperature = self.temperature().detach()  # (S,)
         if acting:
             action, log_prob = self.actor.sample(batch.obs, noise[:, 0])
             if self.config.learn_temperature:
                 surplus = (log_prob.detach() + self.target_entropy).mean(-1)
                 self.temperature_optimizer.zero_grad(set_to_none=True)
-                (-self.log_temperature * surplus).sum().backward()
+                (-self.temperature.log_value * surplus).sum().backward()
                 self.temperature_optimizer.step()
 
         critic_loss = self.critic_loss(batch, noise[:, 1], temperature)  # (S,)
@@ -173,8 +168,7 @@ class SAC:
         if acting:
             # Gradients of the critic's weights are not needed here, only those of its input.
             self.critic.requires_grad_(False)
-            value = self.critic(batch.obs, action).amin(1)  # (S, B)
-            actor_loss = (temperature.unsqueeze(-1) * log_prob - value).mean(-1)
+            actor_loss = self.actor_loss(batch.obs, (action, log_prob), temperature)
             self.actor_optimizer.zero_grad(set_to_none=True)
             actor_loss.sum().backward()
             self.critic.requires_grad_(True)
@@ -185,61 +179,73 @@ class SAC:
         return metrics | {"loss/critic": critic_loss.detach(), "temperature": temperature}
 
     def critic_loss(self, batch: Batch, noise: Tensor, temperature: Tensor) -> Tensor:
-        """Returns half the squared error of both critics, summed: ``(S,)``.
-
-        Args:
-            batch: Transitions with actions in [-1, 1].
-            noise: Standard normal, for the next actions, ``(S, B, A)``.
-            temperature: ``(S,)``.
-        """
-        with torch.no_grad():
-            next_action, next_log_prob = self.actor.sample(batch.next_obs, noise)
-            next_value = self.target(batch.next_obs, next_action).amin(1)  # (S, B)
-            next_value = next_value - temperature.unsqueeze(-1) * next_log_prob
-            target = batch.reward + batch.discount * next_value
-        error: Tensor = self.critic(batch.obs, batch.action) - target.unsqueeze(1)  # (S, 2, B)
+        """Returns half the squared error of both critics, summed: ``(S,)``; see ``td_target``."""
+        target = self.td_target(batch, noise, temperature)
+        error: Tensor = self.critic(*self._critic_inputs(batch)) - target.unsqueeze(1)  # (S, 2, B)
         return 0.5 * error.square().mean(-1).sum(-1)
 
-    def learners(self) -> dict[str, Learner]:
-        def critic_inputs(batch: Batch) -> tuple[Tensor, ...]:
-            return batch.obs, (batch.action - self.middle) / self.half_range
+    @torch.no_grad()
+    def td_target(self, batch: Batch, noise: Tensor, temperature: Tensor) -> Tensor:
+        """Returns the reward and the discounted soft value of what follows, ``(S, B)``.
 
-        return {
-            "actor": Learner(
-                self.actor, self.actor_optimizer, None, lambda batch: (batch.obs,), None
-            ),
-            "critic": Learner(
-                self.critic,
-                self.critic_optimizer,
-                self.target,
-                critic_inputs,
-                lambda batch: self.critic(*critic_inputs(batch)).amin(1),
-            ),
-        }
+        Standard normal noise ``(S, B, A)`` draws the next actions; the temperature is ``(S,)``.
+        """
+        next_action, next_log_prob = self.actor.sample(batch.next_obs, noise)
+        next_value: Tensor = self.target(batch.next_obs, next_action).amin(1)
+        next_value = next_value - temperature.unsqueeze(-1) * next_log_prob
+        return batch.reward + batch.discount * next_value
+
+    def actor_loss(self, obs: Tensor, sample: tuple[Tensor, Tensor], temperature: Tensor) -> Tensor:
+        """Returns the weighted log-probability less the smaller value, ``(S,)``."""
+        action, log_prob = sample
+        value: Tensor = self.critic(obs, action).amin(1)  # (S, B)
+        return (temperature.unsqueeze(-1) * log_prob - value).mean(-1)
+
+    def _critic_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        return batch.obs, (batch.action - self.middle) / self.half_range
+
+    def learners(self) -> dict[str, Learner]:
+        def drawn(batch: Batch, streams: Streams) -> tuple[Tensor, Tensor]:
+            return streams.normal(*batch.action.shape[1:]), self.temperature().detach()
+
+        def actor_loss(batch: Batch, streams: Streams) -> Tensor:
+            noise, temperature = drawn(batch, streams)
+            return self.actor_loss(batch.obs, self.actor.sample(batch.obs, noise), temperature)
+
+        actor = Learner(
+            self.actor,
+            self.actor_optimizer,
+            inputs=lambda batch: (batch.obs,),
+            actions=lambda batch: self.actor(batch.obs)[0].tanh(),
+            loss=actor_loss,
+        )
+        critic = Learner(
+            self.critic,
+            self.critic_optimizer,
+            self.target,
+            self._critic_inputs,
+            values=lambda batch: self.critic(*self._critic_inputs(batch)).amin(1),
+            td_target=lambda batch, streams: self.td_target(batch, *drawn(batch, streams)),
+            # never the compiled one
+            loss=lambda batch, streams: SAC.critic_loss(self, batch, *drawn(batch, streams)),
+        )
+        found = {"actor": actor, "critic": critic}
+        if self.config.learn_temperature:
+            found["temperature"] = Learner(self.temperature, self.temperature_optimizer)
+        return found
 
     def compile(self) -> None:
         """Compiles the critic's loss, forward and backward, in place."""
         self.critic_loss = torch.compile(self.critic_loss)  # type: ignore[method-assign]  # same signature
 
-    _PARTS = [
-        "actor",
-        "critic",
-        "target",
-        "actor_optimizer",
-        "critic_optimizer",
-        "temperature_optimizer",
-        "exploration",
-        "noise",
-    ]
+    _PARTS = "actor critic target temperature exploration noise".split()
+    _PARTS += "actor_optimizer critic_optimizer temperature_optimizer".split()
 
     def state_dict(self) -> dict[str, Any]:
-        state = {name: getattr(self, name).state_dict() for name in self._PARTS}
-        state["log_temperature"] = self.log_temperature.detach().clone()
+        state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in self._PARTS}
         return state | {"updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in self._PARTS:
             getattr(self, name).load_state_dict(state[name])
-        with torch.no_grad():
-            self.log_temperature.copy_(state["log_temperature"])
         self.updates = state["updates"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -40,16 +40,25 @@ def check_settings(config: Any) -> None:
     Raises:
         ValueError: With the name, the rule and the value of the first that breaks one.
     """
-    for field in fields(config):
-        if field.name in RULES:
-            holds, rule = RULES[field.name]
-            value = getattr(config, field.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"`{field.name}` should be finite. Received {value}")
-            if not holds(value):
-                raise ValueError(f"`{field.name}` should {rule}. Received {value}")
+    check_rules(config, RULES)
     if config.batch_size > config.buffer_size:
         raise ValueError(
             f"`batch_size` should be at most the buffer_size {config.buffer_size}. "
             f"Received {config.batch_size}"
         )
+
+
+def check_rules(config: Any, rules: Mapping[str, Rule]) -> None:
+    """Checks the fields of a dataclass against rules by name; all numbers should be finite.
+
+    Raises:
+        ValueError: With the name, the rule and the value of the first that breaks one.
+    """
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"`{field.name}` should be finite. Received {value}")
+        if field.name in rules:
+            holds, rule = rules[field.name]
+            if not holds(value):
+                raise ValueError(f"`{field.name}` should {rule}. Received {value}")

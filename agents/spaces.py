@@ -21,6 +21,18 @@ def check_observations(agent: str, space: gym.Space[Any]) -> tuple[int, ...]:
     return space.shape
 
 
+def check_actions(agent: str, space: gym.Space[Any]) -> gym.spaces.Box:
+    """Returns the space; raises a ValueError if it is not a finite Box of one axis."""
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
+        raise ValueError(
+            f"agent {agent} needs a Box of one axis as action space. Received {space}"
+            + ("; agent dqn takes it" if isinstance(space, gym.spaces.Discrete) else "")
+        )
+    if not space.is_bounded():
+        raise ValueError(f"agent {agent} needs finite action bounds. Received {space}")
+    return space
+
+
 def tensor_dtype(space: gym.Space[Any]) -> torch.dtype:
     """Returns the dtype to keep values of a space in: bytes stay bytes, floats are 32 bit."""
     if np.issubdtype(space.dtype, np.floating):
