@@ -1,35 +1,16 @@
-"""What is watched: plasticity metrics as plain functions, and the probe that logs them."""
+"""What is watched and mended: metrics, the probe that logs them, and remedies by name."""
 
-from plasticity.metrics import (
-    alpha_statistics,
-    dead_fraction,
-    dead_mask,
-    dormant_fraction,
-    dormant_mask,
-    effective_rank,
-    feature_norm,
-    linear_fraction,
-    srank_001,
-    weight_change,
-    weight_rms,
-)
-from plasticity.mitigations import MITIGATIONS, Mitigation
+from plasticity import metrics
+from plasticity.metrics import *  # noqa: F403  # every metric
+from plasticity.mitigations import MITIGATIONS, Mitigation, Mitigations, seams
 from plasticity.probe import Probe, ProbeConfig
 
 __all__ = [
+    *metrics.__all__,
     "MITIGATIONS",
     "Mitigation",
+    "Mitigations",
     "Probe",
     "ProbeConfig",
-    "alpha_statistics",
-    "dead_fraction",
-    "dead_mask",
-    "dormant_fraction",
-    "dormant_mask",
-    "effective_rank",
-    "feature_norm",
-    "linear_fraction",
-    "srank_001",
-    "weight_change",
-    "weight_rms",
+    "seams",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import copy
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents import Batch, Learner
-from networks import AdaLin, Base
-from networks.activations import Elementwise
-from networks.convert import base_of
-from networks.layers import Conv2d, Linear
+from agents import Batch, Learner, Streams
+from networks import initialize
 from plasticity import metrics
+from plasticity.layers import weight_layers
+from plasticity.network_probe import OVERLAP_TAU, TAUS, NetworkProbe, Rows
 
-TAUS = (0.0, 0.025, 0.1)
+GRAMA_TAUS = (0.025, 0.1)
 METRICS = (
     *(f"dormant_fraction@{tau:g}" for tau in TAUS),
-    *("dead_fraction", "linear_fraction", "effective_rank", "srank_001", "feature_norm"),
-    *("weight_rms", "weight_change", "q_mean", "q_max"),
+    *(f"dormant_fraction_of_layers@{tau:g}" for tau in TAUS),
+    f"dormant_overlap@{OVERLAP_TAU:g}",
+    *("dead_fraction", "linear_fraction", "sign_entropy"),
+    *("effective_rank", "srank_001", "stable_rank_fro", "feature_norm"),
+    *("weight_rms", "weight_change", "weight_stable_rank_fro"),
+    *(f"grama_fraction@{tau:g}" for tau in GRAMA_TAUS),
+    *("grad_norm", "zero_grad_fraction", "effective_lr", "one_step_plasticity", "refit_loss"),
+    *("policy_churn", "policy_change", "td_target_variance", "q_mean", "q_max"),
     *("alpha_mean", "alpha_min", "alpha_max", "alpha_abs"),
 )
 
@@ -34,200 +40,227 @@ class ProbeConfig:
     """Environment steps between two probes."""
     batch_size: int = 256
     """Transitions of each seed to look at."""
+    dear_every: int = 10_000
+    """Environment steps between two looks at the ranks of all layers and weights."""
+    refit_every: int | None = None
+    """Environment steps between two measurements of refit_loss, which is dear; None: none."""
+    refit_steps: int = 100
+    """Steps that a copy of a network is trained for refit_loss."""
 
     def __post_init__(self) -> None:
-        for name in ("every", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` should be at least 1. Received {getattr(self, name)}")
+        for name in ("every", "batch_size", "dear_every", "refit_every", "refit_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}` should be at least 1. Received {value}")
+
+
+@dataclass
+class Watch:
+    """One update as it happens: the batch, and weights and losses before it."""
+
+    batch: Batch
+    noise: dict[int, Tensor]
+    weights: dict[str, list[Tensor]]
+    losses: dict[str, Tensor]
 
 
 class Probe:
     """Measures the learners of an agent.
 
-    Names are ``plasticity/<network>/<metric>`` for a whole network (units pooled over its layers,
-    norms averaged), ``plasticity/<network>/<metric>/<layer>`` for a layer and
-    ``adalin/<network>/<layer>/alpha_*``.  The two critics of a seed count as one network.
+    What a forward pass and the weights tell is named in ``NetworkProbe``; critics and policies
+    add what they say on the probe batch, and gradients are those of their loss there.  What an
+    update does (``effective_lr``, ``one_step_plasticity``) is seen at the first update after a
+    probe, on the batch that it learns from, and told at the next probe.
+
+    Args:
+        streams: Generators for the noise of losses and for ``refit_loss``; without them, as with
+            learners that have no loss, what needs them is left out.
+        refit_steps: Steps of ``refit_loss``.
     """
 
-    def __init__(self) -> None:
-        self._weights: dict[str, Tensor] = {}  # at the last probe
+    def __init__(self, streams: Streams | None = None, refit_steps: int = 100) -> None:
+        self.streams, self.refit_steps = streams, refit_steps
+        self._networks: dict[str, NetworkProbe] = {}
+        self._last_batch: Batch | None = None
+        self._last_actions: dict[str, Tensor] = {}
+        self._armed = True
+        self._watch: Watch | None = None
+        self._of_update: Rows = {}
 
-    def measure(self, learners: dict[str, Learner], batch: Batch) -> dict[str, Tensor]:
+    def measure(
+        self,
+        learners: Mapping[str, Learner],
+        batch: Batch,
+        *,
+        dear: bool = True,
+        refit: bool = False,
+    ) -> Rows:
         """Returns every metric ``(S,)`` by name.
 
         Args:
             learners: The networks by name.
             batch: The probe batch, ``(S, B, ...)``, drawn by generators of its own.
+            dear: Whether to measure the ranks of all layers and weights.
+            refit: Whether to measure ``refit_loss``.
         """
-        rows: dict[str, Tensor] = {}
-        for name, learner in learners.items():
-            with torch.no_grad():
-                values = learner.values(batch) if learner.values is not None else None  # (S, B)
-                rows |= self.network(name, learner.network, learner.inputs(batch), values)
+        rows: Rows = {}
+        # Some activations draw numbers in training mode where there is a gradient.
+        with evaluating(learner.network for learner in learners.values()), metrics.unchecked():
+            for name, learner in learners.items():
+                if learner.inputs is None:
+                    continue
+                rows |= self.network(name, learner.network, learner.inputs(batch), dear=dear)
+                rows |= self._outputs(name, learner, batch)
+                if self.streams is not None and learner.loss is not None:
+                    rows |= self._gradients(name, learner, batch)
+                if self.streams is not None and refit:
+                    rows[f"plasticity/{name}/refit_loss"] = self._refit(learner, batch)
+        rows |= self._of_update
+        self._last_batch, self._of_update, self._armed = batch, {}, True
         return rows
+
+    def network(
+        self, name: str, network: nn.Module, inputs: Any, *, dear: bool = True
+    ) -> dict[str, Tensor]:
+        """Returns what ``NetworkProbe`` measures of one network, ``(S,)`` by name."""
+        of_network = self._networks.setdefault(name, NetworkProbe(name))
+        return of_network.measure(network, inputs, dear=dear)
+
+    def distributions(self) -> dict[str, Tensor]:
+        """Returns alpha and the score of each unit at the last probe, of all seeds, for histograms.
+
+        Names are ``adalin/<network>/<layer>/alpha`` and
+        ``plasticity/<network>/neuron_score/<layer>``.
+        """
+        found: dict[str, Tensor] = {}
+        for of_network in self._networks.values():
+            found |= of_network.distributions
+        return found
 
     @torch.no_grad()
-    def network(
-        self, name: str, network: nn.Module, inputs: Sequence[Any], values: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Returns every metric of one network, ``(S,)`` by name.
+    def _outputs(self, name: str, learner: Learner, batch: Batch) -> Rows:
+        """What a critic or a policy says on the probe batch."""
+        rows: Rows = {}
+        if learner.values is not None:
+            values = learner.values(batch)  # (S, B)
+            rows |= {"q_mean": metrics.q_mean(values), "q_max": metrics.q_max(values)}
+        if learner.td_target is not None and self.streams is not None:
+            target = learner.td_target(batch, self.streams)
+            rows["td_target_variance"] = metrics.td_target_variance(target)
+        if learner.actions is not None:
+            if self._last_batch is not None and name in self._last_actions:
+                pair = learner.actions(self._last_batch), self._last_actions[name]
+                if pair[0].is_floating_point():
+                    rows["policy_change"] = metrics.policy_change(*pair)
+                else:
+                    rows["policy_churn"] = metrics.policy_churn(*pair)
+            self._last_actions[name] = learner.actions(batch)
+        return {f"plasticity/{name}/{metric}": value.double() for metric, value in rows.items()}
 
-        Args:
-            name: What to call it.
-            network: The network, with a leading axis of seeds or, if its layers are PyTorch's own
-                or have no ``lead``, without: S is 1 then.
-            inputs: What to call it with.
-            values: The values that it gives the probe states ``(S, B)``, if it is a critic.
-        """
-        rows: dict[str, Tensor] = {}
-
-        def record(metric: str, value: Tensor, layer: str = "") -> None:
-            rows[f"plasticity/{name}/{metric}" + (f"/{layer}" if layer else "")] = per_seed(value)
-
-        layers = activations(network)
-        with captured({label: layer.module for label, layer in layers.items()}) as flow:
-            network(*inputs)
-        masks: dict[str, list[Tensor]] = {}  # of all layers, each (S, units)
-        saturated: list[Tensor] = []
-        for label, (inward, outward) in flow.items():
-            layer = layers[label.split("#")[0]]
-            before, after = layer.units_last(inward), layer.units_last(outward)  # (S, ..., B, U)
-            of_units = {
-                f"dormant_fraction@{tau:g}": metrics.dormant_mask(after, tau) for tau in TAUS
-            }
-            of_units["dead_fraction"] = metrics.dead_mask(after)
-            for metric, mask in of_units.items():
-                record(metric, mask.double().mean(-1), label)
-                masks.setdefault(metric, []).append(mask.flatten(1))
-            fraction = metrics.linear_fraction(before, layer.base.derivative, layer.base.lipschitz)
-            record("linear_fraction", fraction, label)
-            saturated.append(fraction)
-            if isinstance(layer.module, AdaLin):
-                alpha = layer.module.alpha.view(*(layer.lead or (1,)), -1)  # (S, ..., F)
-                statistics = metrics.alpha_statistics(alpha, alpha.dim() - 1)
-                for statistic, value in statistics.items():
-                    rows[f"adalin/{name}/{label}/{statistic}"] = per_seed(value)
-        for metric, parts in masks.items():
-            record(metric, torch.cat(parts, dim=1).double().mean(-1))
-        if flow:  # `after` are now the features, the outputs of the last hidden layer
-            record("linear_fraction", torch.stack(saturated).mean(0))
-            record("effective_rank", metrics.effective_rank(after))
-            record("srank_001", metrics.srank_001(after))
-            record("feature_norm", metrics.feature_norm(after))
-        rows.update(self._weight_metrics(name, network))
-        if values is not None:
-            record("q_mean", values.mean(-1))
-            record("q_max", values.amax(-1))
+    def _gradients(self, name: str, learner: Learner, batch: Batch) -> Rows:
+        """Which weights the loss on the probe batch reaches."""
+        assert learner.loss is not None
+        assert self.streams is not None
+        parameters = [p for p in learner.network.parameters() if p.requires_grad]
+        loss = learner.loss(batch, self.streams)
+        found = torch.autograd.grad(loss.sum(), parameters, allow_unused=True)
+        grads = {
+            p: torch.zeros_like(p) if g is None else g
+            for p, g in zip(parameters, found, strict=True)
+        }
+        prefix = f"plasticity/{name}"
+        rows = {f"{prefix}/zero_grad_fraction": metrics.zero_grad_fraction(grads.values(), lead=1)}
+        units: dict[float, list[Tensor]] = {tau: [] for tau in GRAMA_TAUS}
+        for label, layer in list(weight_layers(learner.network).items())[:-1]:  # not the output
+            weight: Any = layer.weight
+            if weight not in grads:
+                continue
+            lead: Any = layer.lead
+            scores = metrics.grama_scores(grads[weight], len(lead))
+            for tau in GRAMA_TAUS:
+                mask = (scores <= tau).flatten(1)
+                rows[f"{prefix}/grama_fraction@{tau:g}/{label}"] = mask.double().mean(-1)
+                units[tau].append(mask)
+        for tau, masks in units.items():
+            if masks:
+                pooled = torch.cat(masks, dim=1).double().mean(-1)
+                rows[f"{prefix}/grama_fraction@{tau:g}"] = pooled
         return rows
 
-    def _weight_metrics(self, name: str, network: nn.Module) -> dict[str, Tensor]:
-        """Size and change of the weight matrices, of each layer and of all of them together."""
-        rows: dict[str, Tensor] = {}
-        everything: dict[str, list[Tensor]] = {"weight_rms": [], "weight_change": []}
+    def _refit(self, learner: Learner, batch: Batch) -> Tensor:
+        """How well a copy fits what a fresh network of the same make says on the probe batch."""
+        assert learner.inputs is not None
+        assert self.streams is not None
+        inputs = learner.inputs(batch)
+        other = copy.deepcopy(learner.network)
+        initialize(other, self.streams.generators)
+        with torch.no_grad():
+            targets = _outputs_of(other(*inputs))
+        return metrics.refit_loss(
+            learner.network, inputs, targets, steps=self.refit_steps, outputs=_outputs_of
+        )
+
+    def before_update(self, learners: Mapping[str, Learner], batch: Batch) -> None:
+        """Looks at the weights and losses before the update that it watches, if it is this one."""
+        if not self._armed or self.streams is None:
+            return
+        self._armed = False
         weights = {
-            path: module.weight if isinstance(module, Linear | Conv2d) else module.weight[None]
-            for path, module in network.named_modules()
-            if isinstance(module, Linear | Conv2d | nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
-        }  # each (S, ..., O, I)
-        for label, (path, weight) in zip(
-            layer_names(weights, ".weights"), weights.items(), strict=True
-        ):
-            key = f"{name}.{path}"
-            tensors: dict[str, Tensor] = {"weight_rms": weight}
-            if key in self._weights:
-                tensors["weight_change"] = weight - self._weights[key]
-            for metric, tensor in tensors.items():
-                everything[metric].append(tensor.flatten(1))
-                rows[f"plasticity/{name}/{metric}/{label}"] = metrics.weight_rms(tensor, lead=1)
-            self._weights[key] = weight.detach().clone()
-        for metric, parts in everything.items():
-            if parts:
-                together = metrics.weight_rms(torch.cat(parts, dim=1), lead=1)
-                rows[f"plasticity/{name}/{metric}"] = together
-        return rows
+            name: [p.detach().clone() for p in learner.network.parameters()]
+            for name, learner in learners.items()
+        }
+        noise = {i: state.clone() for i, state in self.streams.state_dict().items()}
+        losses = self._losses(learners, batch)
+        self._watch = Watch(batch, noise, weights, losses)
 
+    def after_update(self, learners: Mapping[str, Learner]) -> None:
+        """Looks at what has become of them."""
+        if self._watch is None or self.streams is None:
+            return
+        watch, self._watch = self._watch, None
+        now = self.streams.state_dict()
+        self.streams.load_state_dict(watch.noise)  # the same noise on the same batch
+        after = self._losses(learners, watch.batch)
+        self.streams.load_state_dict(now)
+        with torch.no_grad(), metrics.unchecked():
+            for name, learner in learners.items():
+                weights = list(learner.network.parameters())
+                if len(weights) != len(watch.weights[name]):
+                    continue  # a remedy has changed the network
+                pairs = zip(weights, watch.weights[name], strict=True)
+                updates = [new - old for new, old in pairs]
+                prefix = f"plasticity/{name}"
+                if learner.inputs is not None:
+                    rate = metrics.effective_lr(updates, watch.weights[name], lead=1)
+                    self._of_update[f"{prefix}/effective_lr"] = rate.double()
+                if name in after:
+                    left = metrics.one_step_plasticity(watch.losses[name], after[name])
+                    self._of_update[f"{prefix}/one_step_plasticity"] = left.double()
 
-def per_seed(value: Tensor) -> Tensor:
-    """Averages all axes but the first: ``(S, ...)`` to ``(S,)``."""
-    return value.double().flatten(1).mean(-1) if value.dim() > 1 else value.double()
-
-
-@dataclass(frozen=True)
-class Watched:
-    """An activation of a network: its function, and where its units are."""
-
-    module: nn.Module
-    base: Base
-    dim: int
-    lead: tuple[int, ...]
-
-    def units_last(self, x: Tensor) -> Tensor:
-        """Brings its input or output to ``(S, ..., B, U)``."""
-        if not self.lead:
-            x = x.unsqueeze(0)
-        return metrics.units_last(x, self.dim, len(self.lead) or 1)
-
-
-def activations(network: nn.Module) -> dict[str, Watched]:
-    """Returns the activations of a network by the name of their layer."""
-    found: dict[str, Watched] = {}
-    dim = -1
-    for path, module in network.named_modules():
-        if isinstance(module, AdaLin | Elementwise):
-            found[path] = Watched(module, module.base, module.dim, module.lead)
-        elif (base := base_of(module)) is not None:
-            # PyTorch's own know no axis: it is that of the weights registered before.
-            found[path] = Watched(module, base, dim, ())
-        elif isinstance(module, nn.Linear):
-            dim = -1
-        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            dim = -1 - len(module.kernel_size)
-    return dict(zip(layer_names(found, ".activation"), found.values(), strict=True))
-
-
-def layer_names(paths: Iterable[str], suffix: str) -> list[str]:
-    """Shortens paths like ``torso.dense.layer_1.weights`` to the layer's name, if it is unique."""
-    whole = list(paths)
-    short = [
-        path.removesuffix(suffix).rsplit(".", 1)[-1] if path.endswith(suffix) else path
-        for path in whole
-    ]
-    return [s if short.count(s) == 1 else path for s, path in zip(short, whole, strict=True)]
+    @torch.no_grad()
+    def _losses(self, learners: Mapping[str, Learner], batch: Batch) -> dict[str, Tensor]:
+        """The losses that can't be negative: those of critics."""
+        return {
+            name: learner.loss(batch, self.streams)
+            for name, learner in learners.items()
+            if learner.loss is not None and learner.values is not None and self.streams is not None
+        }
 
 
 @contextmanager
-def captured(layers: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Yields a dictionary that a forward pass fills with input and output of each layer it calls.
-
-    Further calls of a layer are ``<layer>#2``, ``<layer>#3``, ...
-    """
-    flow: dict[str, tuple[Tensor, Tensor]] = {}
-    inputs: dict[str, Tensor] = {}
-
-    def before(label: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            # nn.ReLU(inplace=True) writes over its input.
-            inputs[label] = args[0].clone() if getattr(module, "inplace", False) else args[0]
-
-        return keep
-
-    def after(label: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def keep(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            calls = sum(name.split("#")[0] == label for name in flow)
-            flow[f"{label}#{calls + 1}" if calls else label] = (inputs.pop(label), output)
-
-        return keep
-
-    handles = [
-        handle
-        for label, layer in layers.items()
-        for handle in (
-            layer.register_forward_pre_hook(before(label)),
-            layer.register_forward_hook(after(label)),
-        )
-    ]
+def evaluating(networks: Iterator[nn.Module]) -> Iterator[None]:
+    """Has the networks in evaluation mode inside."""
+    modes = [(m, m.training) for network in networks for m in network.modules()]
     try:
-        yield flow
+        for module, _ in modes:
+            module.training = False
+        yield
     finally:
-        for handle in handles:
-            handle.remove()
+        for module, mode in modes:
+            module.training = mode
+
+
+def _outputs_of(result: Any) -> Tensor:
+    """All that a network returns for each seed, ``(S, n)``."""
+    parts = result if isinstance(result, tuple) else (result,)
+    return torch.cat([part.flatten(1) for part in parts], dim=1)

@@ -1,132 +1,153 @@
-"""Plasticity metrics: plain functions of tensors.
+"""Plasticity metrics: plain functions of tensors, each usable alone.
 
-A metric's name says its formula.  Activations are the output of the activation module, shape
-``(..., B, U)`` for B samples and U units; axes before these two (seeds, twin critics) are kept.
+A metric's name says its formula.  Leading axes (seeds, twin critics) are kept, all others are
+reduced.  NaN, infinity and empty batches are refused with a ValueError that names the argument;
+inside ``unchecked()`` values are not looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from difflib import get_close_matches
 
-import torch
-from torch import Tensor
+from plasticity.metrics.capacity import refit_loss
+from plasticity.metrics.checks import unchecked
+from plasticity.metrics.outputs import (
+    one_step_plasticity,
+    policy_change,
+    policy_churn,
+    q_max,
+    q_mean,
+    td_target_variance,
+)
+from plasticity.metrics.ranks import (
+    effective_rank,
+    effective_rank_of,
+    feature_norm,
+    spectrum,
+    srank_001,
+    srank_001_of,
+    stable_rank_fro,
+    stable_rank_fro_of,
+)
+from plasticity.metrics.units import (
+    DEAD_BELOW,
+    alpha_statistics,
+    dead_fraction,
+    dead_mask,
+    dormant_fraction,
+    dormant_mask,
+    dormant_overlap,
+    dormant_scores,
+    linear_fraction,
+    linear_fraction_of,
+    sign_entropy,
+    units_last,
+)
+from plasticity.metrics.weights import (
+    effective_lr,
+    grad_norm,
+    grama_fraction,
+    grama_mask,
+    grama_scores,
+    weight_change,
+    weight_rms,
+    zero_grad_fraction,
+)
 
-DEAD_BELOW = 1e-7
-"""An output smaller than this counts as zero."""
+__all__ = [
+    "DEAD_BELOW",
+    "DESCRIPTIONS",
+    "alpha_statistics",
+    "dead_fraction",
+    "dead_mask",
+    "describe",
+    "dormant_fraction",
+    "dormant_mask",
+    "dormant_overlap",
+    "dormant_scores",
+    "effective_lr",
+    "effective_rank",
+    "effective_rank_of",
+    "feature_norm",
+    "grad_norm",
+    "grama_fraction",
+    "grama_mask",
+    "grama_scores",
+    "linear_fraction",
+    "linear_fraction_of",
+    "one_step_plasticity",
+    "policy_change",
+    "policy_churn",
+    "q_max",
+    "q_mean",
+    "refit_loss",
+    "sign_entropy",
+    "spectrum",
+    "srank_001",
+    "srank_001_of",
+    "stable_rank_fro",
+    "stable_rank_fro_of",
+    "td_target_variance",
+    "unchecked",
+    "units_last",
+    "weight_change",
+    "weight_rms",
+    "zero_grad_fraction",
+]
+
+DESCRIPTIONS: dict[str, str] = {
+    "dormant_fraction@tau": "share of units with mean |h_i| / mean over units <= tau (Sokar 2023)",
+    "dead_fraction": "share of units with |h| < 1e-7 on every sample",
+    "dormant_overlap": "|dormant now and before| / |dormant before| (Dopamine, labs/redo)",
+    "grama_fraction@tau": "share of units with mean |dL/dW_i| / mean over units <= tau (GraMa)",
+    "effective_rank": "exp(-sum p log p), p = s / sum s, of the features (Roy & Vetterli 2007)",
+    "srank_001": "least k whose k largest s hold 99% of their sum, of the features (Kumar 2021)",
+    "stable_rank_fro": "sum s^2 / s_max^2, of weights and of centred features",
+    "feature_norm": "mean over the samples of the L2 norm of the features",
+    "weight_rms": "sqrt(mean w^2)",
+    "weight_change": "sqrt(mean (w - w at the last probe)^2)",
+    "grad_norm": "L2 norm of all gradients before clipping",
+    "zero_grad_fraction": "share of weights with a gradient of exactly zero",
+    "effective_lr": "norm of the last update / norm of the weights (after SimbaV2)",
+    "sign_entropy": "mean over units of the binary entropy of P(x > 0), in nats (Lyle 2024)",
+    "linear_fraction": "share of (sample, unit) with |phi'(x)| / L < 0.1 (this project's own)",
+    "alpha_mean": "mean of AdaLin's alpha (this project's own)",
+    "alpha_min": "least of AdaLin's alpha (this project's own)",
+    "alpha_max": "largest of AdaLin's alpha (this project's own)",
+    "alpha_abs": "mean of |alpha| (this project's own)",
+    "policy_churn": "share of states whose greedy action changed since the last probe (C-CHAIN)",
+    "policy_change": "mean L2 distance of greedy actions to the last probe (this project's own)",
+    "td_target_variance": "variance of the TD targets over the batch",
+    "q_mean": "mean value over the batch: overestimation watch",
+    "q_max": "largest value on the batch: overestimation watch",
+    "one_step_plasticity": "clamp(1 - L_after / L_before, 0, 1) of one step on a batch (UPGD)",
+    "refit_loss": "MSE of a copy after k steps on fresh targets (Lyle 2022)",
+}
+"""Formula and source of each metric by name; ``tau`` stands for a number at least 0."""
 
 
-def units_last(activations: Tensor, dim: int, lead: int) -> Tensor:
-    """Brings activations to ``(*lead, B, U)``: positions of a convolution count as samples.
-
-    Args:
-        activations: ``(*lead, B, ...)`` with the units on axis ``dim``.
-        dim: Axis of the units, negative.
-        lead: Number of leading axes to keep.
-    """
-    return activations.movedim(dim, -1).flatten(lead, -2)
-
-
-def dormant_mask(activations: Tensor, tau: float = 0.0) -> Tensor:
-    """Which units are tau-dormant, ``(..., U)``: score_i <= tau (Sokar et al. 2023, eq. 1).
-
-    ``score_i`` is the mean of ``|h_i|`` over the samples divided by the mean of that over the units
-    of the layer.  Where the whole layer is silent every unit is dormant.
-
-    Args:
-        activations: ``(..., B, U)``.
-        tau: Threshold, at least 0.
+def describe(name: str) -> str:
+    """Returns the line of a metric, such as ``"dead_fraction"`` or ``"dormant_fraction@0.1"``.
 
     Raises:
-        ValueError: If ``tau`` is negative.
+        ValueError: If there is no such metric, or its tau is no number at least 0.
     """
-    if tau < 0:
-        raise ValueError(f"`tau` should be at least 0. Received {tau}")
-    magnitude = activations.abs().mean(-2)  # (..., U)
-    return magnitude <= tau * magnitude.mean(-1, keepdim=True)
+    stem, at, tau = name.partition("@")
+    key = f"{stem}@tau" if at else name
+    if key not in DESCRIPTIONS:
+        near = get_close_matches(key, DESCRIPTIONS, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(
+            f"`metric` should be one of {', '.join(DESCRIPTIONS)}. Received {name!r}{hint}"
+        )
+    if at and tau != "tau" and not _is_threshold(tau):
+        raise ValueError(f"`tau` should be a number, at least 0. Received {name!r}")
+    return DESCRIPTIONS[key]
 
 
-def dormant_fraction(activations: Tensor, tau: float = 0.0) -> Tensor:
-    """Share of tau-dormant units, ``(...)``; see ``dormant_mask``."""
-    return dormant_mask(activations, tau).double().mean(-1)
-
-
-def dead_mask(activations: Tensor) -> Tensor:
-    """Which units are zero (below 1e-7) on every sample, ``(..., U)``."""
-    return (activations.abs() < DEAD_BELOW).all(-2)
-
-
-def dead_fraction(activations: Tensor) -> Tensor:
-    """Share of dead units, ``(...)``; see ``dead_mask``."""
-    return dead_mask(activations).double().mean(-1)
-
-
-def effective_rank(features: Tensor) -> Tensor:
-    """Exp of the entropy of the normalised singular values; 0 of a zero matrix.
-
-    Roy & Vetterli 2007.
-
-    Args:
-        features: ``(..., B, U)``.
-    """
-    s = torch.linalg.svdvals(features.double())
-    p = s / s.sum(-1, keepdim=True)
-    rank = torch.exp(-torch.special.xlogy(p, p).sum(-1))
-    return torch.where(s.sum(-1) > 0, rank, 0.0)
-
-
-def srank_001(features: Tensor) -> Tensor:
-    """Smallest k whose k largest singular values hold 99% of their sum (Kumar et al. 2021).
-
-    Args:
-        features: ``(..., B, U)``.
-    """
-    s = torch.linalg.svdvals(features.double())
-    held = s.cumsum(-1) / s.sum(-1, keepdim=True)
-    return torch.where(s.sum(-1) > 0, (held < 0.99).sum(-1) + 1, 0).double()
-
-
-def feature_norm(features: Tensor) -> Tensor:
-    """Mean over the samples of the L2 norm of the features, ``(...)``.
-
-    Args:
-        features: ``(..., B, U)``.
-    """
-    norms: Tensor = torch.linalg.vector_norm(features, dim=-1)
-    return norms.mean(-1)
-
-
-def weight_rms(weight: Tensor, lead: int = 0) -> Tensor:
-    """Root mean square of the weights behind the ``lead`` leading axes."""
-    return weight.flatten(lead).square().mean(-1).sqrt()
-
-
-def weight_change(weight: Tensor, before: Tensor, lead: int = 0) -> Tensor:
-    """Root mean square of the change of the weights since the last probe."""
-    return weight_rms(weight - before, lead)
-
-
-def linear_fraction(
-    pre_activations: Tensor, derivative: Callable[[Tensor], Tensor], lipschitz: float
-) -> Tensor:
-    """Share of (sample, unit) with ``|phi'(x)| / L < 0.1``: where AdaLin injects linearity.
-
-    This project's own metric.
-
-    Args:
-        pre_activations: Inputs of the activation, ``(..., B, U)``.
-        derivative: ``phi'``.
-        lipschitz: ``L``.
-    """
-    saturated = derivative(pre_activations).abs() / lipschitz < 0.1
-    return saturated.flatten(-2).double().mean(-1)
-
-
-def alpha_statistics(alpha: Tensor, lead: int = 0) -> dict[str, Tensor]:
-    """Mean, least, largest and mean absolute alpha behind the ``lead`` leading axes."""
-    flat = alpha.flatten(lead)
-    return {
-        "alpha_mean": flat.mean(-1),
-        "alpha_min": flat.amin(-1),
-        "alpha_max": flat.amax(-1),
-        "alpha_abs": flat.abs().mean(-1),
-    }
+def _is_threshold(text: str) -> bool:
+    try:
+        return 0 <= float(text) < math.inf
+    except ValueError:
+        return False

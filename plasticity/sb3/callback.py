@@ -1,35 +1,24 @@
-"""The probe for stable-baselines3: ``PlasticityCallback``."""
+"""The probe as a callback."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.buffers import BaseBuffer, RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import HumanOutputFormat, KVWriter
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.preprocessing import preprocess_obs
-from torch import Tensor, nn
+from torch import Tensor
 
-from networks.activations import Elementwise
-from networks.adalin import AdaLin
-from networks.convert import base_of
-from plasticity.probe import METRICS, Probe, activations
-
-
-class Part(NamedTuple):
-    """A network of a policy, what it is called with, and the values that it gives ``(B,)``."""
-
-    name: str
-    network: nn.Module
-    inputs: Tensor | dict[str, Tensor]
-    values: Tensor | None = None
+from plasticity.metrics import q_max, q_mean
+from plasticity.probe import METRICS, Probe
+from plasticity.sb3.buffers import states
+from plasticity.sb3.logging import write
+from plasticity.sb3.parts import parts
 
 
 class PlasticityCallback(BaseCallback):
@@ -119,101 +108,29 @@ class PlasticityCallback(BaseCallback):
         try:
             # A features extractor of the user's may draw numbers.
             with torch.no_grad(), torch.random.fork_rng():
-                for part in _parts(policy, *self._states(buffer)):
-                    values = None if part.values is None else part.values.unsqueeze(0)
-                    of_part = self.probe.network(part.name, part.network, (part.inputs,), values)
+                for part in parts(policy, *self._states(buffer)):
+                    of_part = self.probe.network(part.name, part.network, (part.inputs,))
+                    if part.values is not None:
+                        for name, metric in {"q_mean": q_mean, "q_max": q_max}.items():
+                            of_part[f"plasticity/{part.name}/{name}"] = metric(part.values)[None]
                     rows |= {name: float(value[0]) for name, value in of_part.items()}
         finally:
             for module, mode in training:
                 module.training = mode
         self._write({name: v for name, v in rows.items() if metric_of(name) in self.metrics})
 
+    def _write(self, rows: dict[str, float]) -> None:
+        shown = [name for name in rows if name.endswith("/dormant_fraction@0.025")]
+        write(self.logger, self.num_timesteps, rows, shown)
+
     def _states(self, buffer: BaseBuffer) -> tuple[Any, Tensor]:
         """Observations and actions, drawn from what the buffer holds."""
         rows = self._generator.integers(buffer.size(), size=self.probe_size)
         envs = self._generator.integers(buffer.n_envs, size=self.probe_size)
-        held: Any = buffer.observations  # type: ignore[attr-defined]  # of each kind of buffer
-        if isinstance(held, dict):
-            obs: Any = {key: value[rows, envs] for key, value in held.items()}
-        else:
-            obs = held[rows, envs]
-        if not isinstance(buffer, RolloutBuffer):  # which holds normalised ones
-            obs = buffer._normalize_obs(obs, self.model.get_vec_normalize_env())
-        actions = buffer.to_torch(buffer.actions[rows, envs])  # type: ignore[attr-defined]
-        if isinstance(obs, dict):
-            return {key: buffer.to_torch(value) for key, value in obs.items()}, actions
-        return buffer.to_torch(obs), actions
-
-    def _write(self, rows: dict[str, float]) -> None:
-        row: dict[str, Any] = {**rows, "time/total_timesteps": self.num_timesteps}
-        excluded: dict[str, tuple[str, ...]] = dict.fromkeys(rows, ())
-        excluded["time/total_timesteps"] = ("tensorboard",)  # as SB3 does
-        for output in self.logger.output_formats:
-            if isinstance(output, KVWriter) and not isinstance(output, HumanOutputFormat):
-                output.write(row, excluded, self.num_timesteps)
-        for name, value in rows.items():
-            # The console shortens names to 36 characters, and fails where two become equal.
-            if name.endswith("/dormant_fraction@0.025"):
-                self.logger.record(name, value, exclude=("tensorboard", "csv", "json"))
+        return states(self.model, buffer, rows, envs)
 
 
 def metric_of(name: str) -> str:
     """The metric of a row, ``plasticity/<network>/<metric>...`` or ``adalin/.../<metric>``."""
     parts = name.split("/")
     return parts[3] if parts[0] == "adalin" else parts[2]
-
-
-def by_layer(body: Iterable[nn.Module]) -> nn.Sequential:
-    """Names the modules of an SB3 network ``layer_1.weights``, ``layer_1.activation``, ``head``."""
-    layers: list[OrderedDict[str, nn.Module]] = []
-    for module in body:
-        if isinstance(module, nn.Linear) or not layers:
-            layers.append(OrderedDict())
-        activation = isinstance(module, AdaLin | Elementwise) or base_of(module) is not None
-        kind = "weights" if isinstance(module, nn.Linear) else "activation" if activation else None
-        layers[-1][kind or f"other_{len(layers[-1])}"] = module
-    names = [f"layer_{i + 1}" for i in range(len(layers))]
-    if layers and "activation" not in layers[-1]:
-        names[-1] = "head"
-    return nn.Sequential(
-        OrderedDict((n, nn.Sequential(parts)) for n, parts in zip(names, layers, strict=True))
-    )
-
-
-def _parts(policy: Any, raw_obs: Any, actions: Tensor) -> Iterator[Part]:
-    """The networks of a policy with their inputs on a batch of observations and actions."""
-    obs = preprocess_obs(
-        raw_obs, policy.observation_space, normalize_images=policy.normalize_images
-    )
-
-    def features(extractor: nn.Module, name: str) -> Iterator[Part]:
-        if activations(extractor):
-            yield Part(f"{name}_features", extractor, obs)
-
-    if hasattr(policy, "q_net") or hasattr(policy, "quantile_net"):
-        owner = policy.q_net if hasattr(policy, "q_net") else policy.quantile_net
-        body = owner.q_net if hasattr(policy, "q_net") else owner.quantile_net
-        values = owner(raw_obs)  # (B, A), or (B, quantiles, A)
-        values = values.mean(1) if values.dim() == 3 else values
-        yield from features(owner.features_extractor, "q_net")
-        yield Part("q_net", by_layer(body), owner.features_extractor(obs), values.amax(-1))
-    elif hasattr(policy, "actor"):
-        actor, critic = policy.actor, policy.critic
-        # TD3's actor ends in the tanh that bounds the actions, which is no hidden layer.
-        body = actor.latent_pi if hasattr(actor, "latent_pi") else actor.mu[:-1]
-        yield from features(actor.features_extractor, "actor")
-        yield Part("actor", by_layer(body), actor.features_extractor(obs))
-        if critic.features_extractor is not actor.features_extractor:
-            yield from features(critic.features_extractor, "critic")
-        inputs = torch.cat((critic.features_extractor(obs), actions), dim=1)
-        for i, body in enumerate(critic.q_networks):
-            yield Part(f"critic_{i}", by_layer(body), inputs, body(inputs).mean(-1))
-    else:
-        bodies = policy.mlp_extractor
-        of_actor, of_critic = policy.pi_features_extractor, policy.vf_features_extractor
-        yield from features(of_actor, "actor")
-        yield Part("actor", by_layer(bodies.policy_net), of_actor(obs))
-        if of_critic is not of_actor:
-            yield from features(of_critic, "critic")
-        values = policy.value_net(bodies.value_net(of_critic(obs))).flatten()
-        yield Part("critic", by_layer(bodies.value_net), of_critic(obs), values)

@@ -1,6 +1,7 @@
 """The probe: right numbers from the right outputs, and no trace left."""
 
 import copy
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from agents import DQN, SAC, Batch, DQNConfig, SACConfig
+from agents import DQN, SAC, Batch, DQNConfig, Learner, SACConfig, Streams
+from networks import ACTIVATIONS
 from networks.torsos import Layer
 from plasticity import Probe
-from plasticity.probe import layer_names
+from plasticity.layers import layer_names
+from plasticity.probe import METRICS
+from tests.plasticity import subjects
 
 BOX = gym.spaces.Box(-1, 1, (4,))
 
@@ -31,15 +35,15 @@ def batch(agent: DQN | SAC) -> Batch:
 def test_pooled_dormant_fraction_is_numpys_on_the_output_of_the_activation() -> None:
     agent = dqn("adalin-tanh")
     with torch.no_grad():
-        first = agent.q.torso.dense.layer_1
-        assert isinstance(first, Layer)
+        torso: Any = agent.q.torso
+        first = torso.dense.layer_1
         first.weights.weight[0, :3] = 0  # three silent units of seed 0
         first.weights.bias[0, :3] = 0
     rows = Probe().measure(agent.learners(), batch(agent))
     x = batch(agent).obs[0].numpy()
     dormant, units = 0, 0
-    for layer in agent.q.torso.dense:
-        w, b = (t.detach()[0].numpy() for t in layer.weights.parameters())  # type: ignore[union-attr]
+    for layer in torso.dense:
+        w, b = (t.detach()[0].numpy() for t in layer.weights.parameters())
         x = np.tanh(x @ w.T + b)  # alpha is 0
         score = np.abs(x).mean(0) / np.abs(x).mean()
         dormant, units = dormant + int((score <= 0.1).sum()), units + len(score)
@@ -116,3 +120,203 @@ def test_layers_of_the_same_name_keep_their_paths() -> None:
         "b.layer_1.weights",
         "head",
     ]
+
+
+def streams(count: int = 2) -> Streams:
+    return Streams(range(count), "probe noise")
+
+
+@pytest.mark.parametrize("space", [subjects.VECTOR, subjects.IMAGE], ids=["vector", "image"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_has_every_metric_for_each_seed(
+    activation: str, space: gym.spaces.Box
+) -> None:
+    agent = subjects.dqn((0, 1), space=space, activation=activation)
+    probe, batch = Probe(streams(), refit_steps=2), subjects.batch(agent, 8, space=space)
+    for seed in range(2):
+        probe.before_update(agent.learners(), batch)
+        agent.update(batch)
+        probe.after_update(agent.learners())
+        rows = probe.measure(agent.learners(), batch, refit=seed == 1)
+    found = {name.split("/")[3 if name.startswith("adalin") else 2] for name in rows}
+    absent = {"grad_norm", "policy_change"}  # the agent's own; of continuous actions
+    if activation == "rational":
+        absent.add("linear_fraction")  # which needs a Lipschitz constant
+    if "alpha" not in str(list(agent.q.state_dict())):
+        absent |= {"alpha_mean", "alpha_min", "alpha_max", "alpha_abs"}
+    assert found == {*METRICS} - absent
+    for name, value in rows.items():
+        assert value.shape == (2,), name
+        assert value.isfinite().all() or "dormant_overlap" in name, name
+
+
+def test_gradient_metrics_are_those_of_the_loss_on_the_probe_batch() -> None:
+    agent = subjects.dqn((0, 1))
+    batch = subjects.batch(agent, 32)
+    first: Any = agent.q.torso
+    with torch.no_grad():
+        first.dense.layer_1.weights.bias[1, 0] = -100  # a dead unit of seed 1
+    rows = Probe(streams()).measure(agent.learners(), batch)
+    agent.loss(batch)[0].sum().backward()
+    for seed in range(2):
+        grads = [p.grad[seed].numpy().ravel() for p in agent.q.parameters() if p.grad is not None]
+        zero = np.mean(np.concatenate(grads) == 0)
+        assert rows["plasticity/q/zero_grad_fraction"][seed].item() == pytest.approx(zero)
+        score = np.abs(first.dense.layer_1.weights.weight.grad[seed].numpy()).mean(1)
+        share = np.mean(score / score.mean() <= 0.025)
+        name = "plasticity/q/grama_fraction@0.025/layer_1"
+        assert rows[name][seed].item() == pytest.approx(share)
+    assert rows["plasticity/q/grama_fraction@0.025/layer_1"][1] >= 1 / 8
+
+
+def test_an_update_is_watched_on_its_own_batch() -> None:
+    agent, probe = subjects.dqn((0, 1)), Probe(streams())
+    batch = subjects.batch(agent, 32)
+    before = [p.detach().clone() for p in agent.q.parameters()]
+    target = agent.td_target(batch)
+    probe.before_update(agent.learners(), batch)
+    loss = agent.update(batch)["loss/q"]
+    probe.after_update(agent.learners())
+    agent.update(subjects.batch(agent, 32, seed=9))  # nobody looks at this one
+    rows = probe.measure(agent.learners(), batch)
+    fresh = subjects.dqn((0, 1))
+    fresh.update(batch)
+    for seed in range(2):
+        norms = [
+            np.sqrt(sum(float(t[seed].detach().double().square().sum()) for t in tensors))
+            for tensors in (
+                [p - old for p, old in zip(fresh.q.parameters(), before, strict=True)],
+                before,
+            )
+        ]
+        rate = rows["plasticity/q/effective_lr"][seed].item()
+        assert rate == pytest.approx(norms[0] / norms[1], rel=1e-5)
+    after = fresh.loss(batch)[0]  # whose target has moved by tau
+    expected = (1 - after / loss).clamp(0, 1)
+    torch.testing.assert_close(rows["plasticity/q/one_step_plasticity"], expected.double())
+    variance = agent.td_target(batch).double().var(-1, correction=0)
+    torch.testing.assert_close(rows["plasticity/q/td_target_variance"], variance)
+    assert not torch.equal(target, agent.td_target(batch))
+    assert "plasticity/q/effective_lr" not in probe.measure(agent.learners(), batch)
+
+
+def test_churn_compares_the_same_states_at_two_probes() -> None:
+    agent, probe = subjects.dqn((0, 1)), Probe(streams())
+    first, second = (subjects.batch(agent, 64, seed=s) for s in (1, 2))
+    assert "plasticity/q/policy_churn" not in probe.measure(agent.learners(), first)
+    before = agent.q(first.obs).argmax(-1)
+    with torch.no_grad():
+        agent.q.head.bias[0, before[0, 0]] -= 5.0
+    rows = probe.measure(agent.learners(), second)
+    now = agent.q(first.obs).argmax(-1)
+    assert rows["plasticity/q/policy_churn"].tolist() == (before != now).double().mean(1).tolist()
+    assert rows["plasticity/q/policy_churn"][0] > 0
+    assert rows["plasticity/q/policy_churn"][1] == 0
+
+
+def test_the_probe_of_sac_knows_change_of_policy_and_losses_of_both() -> None:
+    agent, probe = subjects.sac((0, 1)), Probe(streams())
+    batch = subjects.batch(agent, 32)
+    probe.measure(agent.learners(), batch)
+    before = agent.actor(batch.obs)[0].tanh()
+    with torch.no_grad():
+        agent.actor.head.bias.add_(0.3)
+    rows = probe.measure(agent.learners(), batch)
+    change = torch.linalg.vector_norm(agent.actor(batch.obs)[0].tanh() - before, dim=-1).mean(1)
+    torch.testing.assert_close(rows["plasticity/actor/policy_change"], change.double())
+    assert "plasticity/actor/grama_fraction@0.1/layer_2" in rows
+    assert "plasticity/critic/td_target_variance" in rows
+
+
+def test_overlap_is_the_share_of_dormant_units_that_stay_dormant() -> None:
+    agent, probe = subjects.dqn((0,)), Probe(streams(1))
+    batch = subjects.batch(agent, 32)
+    torso: Any = agent.q.torso
+    layer = torso.dense.layer_1.weights
+    with torch.no_grad():
+        layer.weight.abs_()
+        layer.bias[0] = 5.0
+        layer.bias[0, :4] = -100
+    probe.measure(agent.learners(), batch)
+    with torch.no_grad():
+        layer.bias[0, :1] = 5.0
+        layer.bias[0, 7] = -100
+    rows = probe.measure(agent.learners(), batch)
+    assert rows["plasticity/q/dormant_overlap@0.1/layer_1"].item() == pytest.approx(3 / 4)
+    assert rows["plasticity/q/dormant_fraction@0/layer_1"].item() == pytest.approx(4 / 8)
+
+
+def test_both_published_ways_to_put_layers_together() -> None:
+    agent = subjects.dqn((0,))
+    torso: Any = agent.q.torso
+    with torch.no_grad():
+        torso.dense.layer_1.weights.bias[0, :4] = -100  # of 8; layer 2 has 6
+    rows = Probe().measure(agent.learners(), subjects.batch(agent, 32))
+    of_layers = [
+        rows[f"plasticity/q/dormant_fraction@0/{layer}"].item() for layer in ("layer_1", "layer_2")
+    ]
+    pooled = (of_layers[0] * 8 + of_layers[1] * 6) / 14
+    assert rows["plasticity/q/dormant_fraction@0"].item() == pytest.approx(pooled)
+    assert rows["plasticity/q/dormant_fraction_of_layers@0"].item() == pytest.approx(
+        np.mean(of_layers)
+    )
+
+
+def test_dear_metrics_come_only_when_asked() -> None:
+    agent, probe = subjects.dqn((0,)), Probe(streams(1), refit_steps=3)
+    batch = subjects.batch(agent, 8)
+    dear = {"plasticity/q/effective_rank/layer_1", "plasticity/q/weight_stable_rank_fro/head"}
+    assert not dear & probe.measure(agent.learners(), batch, dear=False).keys()
+    rows = probe.measure(agent.learners(), batch, dear=True)
+    assert dear <= rows.keys()
+    assert "plasticity/q/refit_loss" not in rows
+    assert "plasticity/q/refit_loss" in probe.measure(agent.learners(), batch, refit=True)
+
+
+@pytest.mark.parametrize("activation", ["adalin-relu", "aid", "randomized-smooth-leaky"])
+@pytest.mark.parametrize("kind", [subjects.dqn, subjects.sac])
+def test_learning_is_bit_for_bit_the_same_with_and_without_the_probe(
+    kind: Any, activation: str
+) -> None:
+    agents = [kind((0, 1), activation=activation) for _ in range(2)]
+    probe = Probe(streams(), refit_steps=2)
+    for step in range(6):
+        batch = subjects.batch(agents[0], 16, seed=step)
+        learners = agents[0].learners()
+        probe.before_update(learners, batch)
+        agents[0].update(batch)
+        probe.after_update(learners)
+        probe.measure(learners, subjects.batch(agents[0], 16, seed=100 + step), refit=True)
+        agents[1].update(batch)
+    ours, theirs = (flat(agent.state_dict()) for agent in agents)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+def flat(state: dict[Any, Any], prefix: str = "") -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = {}
+    for key, value in state.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}/")
+        elif isinstance(value, torch.Tensor):
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def test_a_diverged_seed_does_not_hide_the_others() -> None:
+    agent = subjects.dqn((0, 1))
+    with torch.no_grad():
+        agent.q.head.bias[0] = float("nan")
+        torso: Any = agent.q.torso
+        torso.dense.layer_1.weights.bias[0] = float("nan")
+    rows = Probe(streams()).measure(agent.learners(), subjects.batch(agent, 8))
+    assert rows["plasticity/q/effective_rank"][0].isnan()
+    assert rows["plasticity/q/effective_rank"][1].isfinite()
+
+
+def test_a_network_without_inputs_is_left_out() -> None:
+    agent = subjects.sac((0,))
+    rows = Probe(streams(1)).measure(agent.learners(), subjects.batch(agent, 8))
+    assert {name.split("/")[1] for name in rows} == {"actor", "critic"}
+    assert isinstance(agent.learners()["temperature"], Learner)

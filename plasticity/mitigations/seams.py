@@ -1,0 +1,41 @@
+"""The seams of an agent, as the chosen remedies change them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from agents import Seams
+from agents.agent import adam
+from networks import Architecture
+from plasticity.mitigations.base import MitigationConfig
+from plasticity.mitigations.optimizers import MakeOptimizer
+from plasticity.mitigations.registry import MITIGATIONS
+
+
+def seams(
+    chosen: Mapping[str, MitigationConfig], seeds: Sequence[int], *, halve_widths: bool = False
+) -> Seams:
+    """Returns how an agent is to make its networks and optimizers.
+
+    Args:
+        chosen: Settings by the name of the remedy.
+        seeds: The seeds, for optimizers that draw numbers.
+        halve_widths: Whether to halve hidden layers whose activation doubles them.
+    """
+
+    def architecture(name: str, usual: Architecture) -> Architecture:
+        made = replace(usual, halve=halve_widths)
+        for remedy, config in chosen.items():
+            change = MITIGATIONS[remedy].architecture
+            if change is not None and name in (config.networks or (name,)):
+                made = change(config, name, made)
+        return made
+
+    optimizer: MakeOptimizer = adam
+    # TRAC works on whatever optimizer there is, so it comes last.
+    for remedy, config in sorted(chosen.items(), key=lambda item: item[0] == "trac"):
+        wrap = MITIGATIONS[remedy].optimizer
+        if wrap is not None:
+            optimizer = wrap(config, optimizer, seeds)
+    return Seams(architecture, optimizer)
