@@ -10,7 +10,7 @@ from rich.table import Table
 
 import configs
 import envs
-from networks import ACTIVATIONS
+from networks import ACTIVATIONS, describe
 from plasticity import MITIGATIONS
 from training import NonFiniteError, Trainer
 
@@ -93,17 +93,21 @@ def _range(values: Sequence[float]) -> str:
 
 def list_activations() -> Table:
     """Returns the activations as a table."""
-    table = Table("activation")
+    table = Table("activation", "what it is")
     for name in ACTIVATIONS:
-        table.add_row(name)
+        table.add_row(name, describe(name))
     return table
 
 
 def list_mitigations() -> Table:
     """Returns the mitigations as a table."""
-    table = Table("mitigation", "seam", "what it does", "source")
+    table = Table("mitigation", "seam", "what it does", "source", "settings", show_lines=True)
     for name, entry in MITIGATIONS.items():
-        table.add_row(name, entry.seam, entry.description, entry.source)
+        table.add_row(name, entry.seam, entry.description, entry.source, entry.defaults)
+    table.caption = (
+        "settings are flags: --redo.tau 0.1, --redo.networks critic (default: all that it suits). "
+        "Activations are remedies, too: --activation adalin-relu, crelu, ... (--list-activations)"
+    )
     return table
 
 

@@ -22,6 +22,7 @@ from configs.schema import Config
 from envs.registry import check_id
 from networks import ACTIVATIONS
 from plasticity import MITIGATIONS
+from plasticity.mitigations import check_pairs
 
 FOLDER = Path(__file__).parent
 DEFAULT = FOLDER / "default.yaml"
@@ -54,10 +55,13 @@ def parse(args: Sequence[str]) -> Config:
         if activation not in ACTIVATIONS:
             raise ValueError(_unknown("activation", activation, ACTIVATIONS))
     for mitigation in config.mitigation:
+        if mitigation in ACTIVATIONS:
+            raise ValueError(f"{mitigation} is an activation: give --activation {mitigation}")
         if mitigation not in MITIGATIONS:
             raise ValueError(_unknown("mitigation", mitigation, MITIGATIONS))
         if config.mitigation.count(mitigation) > 1:
             raise ValueError(f"mitigation {mitigation} is given twice")
+    check_pairs(config.mitigation)
     _refuse_unused(own, config)
     if preset_flags:
         # What flags after a preset make useless is dropped; what is useless in itself is wrong.

@@ -9,9 +9,28 @@ import tyro
 
 from agents import AGENTS, DQNConfig, SACConfig
 from envs import find_benchmark
-from networks import AdaLinConfig
-from plasticity import ProbeConfig
-from plasticity.mitigations import L2InitConfig
+from networks import ACTIVATIONS, AdaLinConfig, make_activation
+from plasticity import MITIGATIONS, ProbeConfig
+from plasticity.mitigations import MitigationConfig
+from plasticity.mitigations.architecture import LayerNormConfig, SimBaRemedyConfig
+from plasticity.mitigations.churn import CChainConfig
+from plasticity.mitigations.continual_backprop import ContinualBackpropConfig
+from plasticity.mitigations.injection import PlasticityInjectionConfig
+from plasticity.mitigations.kron import KronConfig
+from plasticity.mitigations.projections import NaPConfig, WeightClippingConfig
+from plasticity.mitigations.recycling import ReDoConfig, ReGraMaConfig
+from plasticity.mitigations.regularizers import L2Config, L2InitConfig, WassersteinConfig
+from plasticity.mitigations.replay import SampleWeightDecayConfig
+from plasticity.mitigations.resets import (
+    FIREConfig,
+    HareTortoiseConfig,
+    ResetConfig,
+    ShrinkPerturbConfig,
+)
+from plasticity.mitigations.self_normalized import SelfNormalizedResetConfig
+from plasticity.mitigations.singular_values import ParsevalConfig, SpectralConfig
+from plasticity.mitigations.trac import TRACConfig
+from plasticity.mitigations.upgd import UPGDConfig
 
 
 @dataclass(frozen=True)
@@ -24,6 +43,8 @@ class Config:
     """A benchmark of --list-envs, or the id of any Gymnasium environment."""
     activation: str = "adalin-relu"
     """Activation of the hidden layers, one of --list-activations."""
+    halve_widths: bool = False
+    """Halve hidden layers whose activation has two outputs for each unit (crelu, fourier)."""
     total_steps: int = 60_000
     """Environment steps of each seed, rounded up to a multiple of num-envs."""
     steps_per_task: int | None = None
@@ -66,7 +87,31 @@ class Config:
     sac: SACConfig = field(default_factory=SACConfig)
     adalin: AdaLinConfig = field(default_factory=AdaLinConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
+    layer_norm: LayerNormConfig = field(default_factory=LayerNormConfig)
+    simba: SimBaRemedyConfig = field(default_factory=SimBaRemedyConfig)
+    nap: NaPConfig = field(default_factory=NaPConfig)
+    l2: L2Config = field(default_factory=L2Config)
     l2_init: L2InitConfig = field(default_factory=L2InitConfig)
+    wasserstein: WassersteinConfig = field(default_factory=WassersteinConfig)
+    parseval: ParsevalConfig = field(default_factory=ParsevalConfig)
+    spectral: SpectralConfig = field(default_factory=SpectralConfig)
+    c_chain: CChainConfig = field(default_factory=CChainConfig)
+    shrink_perturb: ShrinkPerturbConfig = field(default_factory=ShrinkPerturbConfig)
+    reset: ResetConfig = field(default_factory=ResetConfig)
+    redo: ReDoConfig = field(default_factory=ReDoConfig)
+    regrama: ReGraMaConfig = field(default_factory=ReGraMaConfig)
+    continual_backprop: ContinualBackpropConfig = field(default_factory=ContinualBackpropConfig)
+    snr: SelfNormalizedResetConfig = field(default_factory=SelfNormalizedResetConfig)
+    plasticity_injection: PlasticityInjectionConfig = field(
+        default_factory=PlasticityInjectionConfig
+    )
+    weight_clipping: WeightClippingConfig = field(default_factory=WeightClippingConfig)
+    hare_tortoise: HareTortoiseConfig = field(default_factory=HareTortoiseConfig)
+    fire: FIREConfig = field(default_factory=FIREConfig)
+    upgd: UPGDConfig = field(default_factory=UPGDConfig)
+    trac: TRACConfig = field(default_factory=TRACConfig)
+    kron: KronConfig = field(default_factory=KronConfig)
+    sample_weight_decay: SampleWeightDecayConfig = field(default_factory=SampleWeightDecayConfig)
 
     def __post_init__(self) -> None:
         for name in (
@@ -98,6 +143,11 @@ class Config:
         settings: DQNConfig | SACConfig = getattr(self, self.agent)
         return settings
 
+    @property
+    def remedies(self) -> dict[str, MitigationConfig]:
+        """The settings of the chosen remedies, by name."""
+        return {name: getattr(self, section(name)) for name in self.mitigation}
+
     def activations(self) -> set[str]:
         """Returns the names of all activations that the networks use."""
         if self.agent == "dqn":
@@ -113,8 +163,11 @@ class Config:
                 reasons[agent] = f"agent {self.agent} does not use it"
         if not any(name.startswith("adalin-") for name in self.activations()):
             reasons["adalin"] = f"activation {self.activation} does not use it"
-        if "l2-init" not in self.mitigation:
-            reasons["l2_init"] = "it needs --mitigation l2-init"
+        for name in MITIGATIONS:
+            if name not in self.mitigation:
+                reasons[section(name)] = f"it needs --mitigation {name}"
+        if "simba" in self.mitigation and not self.simba.networks:
+            reasons[f"{self.agent}.hidden"] = "simba has widths of its own"
         benchmark = find_benchmark(self.env)
         if benchmark is None:
             for name in ("steps_per_task", "task", "task_seed", "show_task", "on_switch"):
@@ -124,6 +177,10 @@ class Config:
         if self.task is not None:
             for name in ("steps_per_task", "on_switch"):
                 reasons[name] = f"the environment stays at task {self.task}"
+        if not any(expansion(name) > 1 for name in self.activations()):
+            reasons["halve_widths"] = f"activation {self.activation} keeps the width"
+        if self.probe.refit_every is None:
+            reasons["probe.refit_steps"] = "it needs --probe.refit-every"
         if self.eval_every is None:
             reasons["eval_episodes"] = "it needs --eval-every"
         if self.agent == "sac":
@@ -135,8 +192,21 @@ class Config:
 
     def used(self) -> dict[str, Any]:
         """Returns the settings of the run as plain nested values; a preset that gives it again."""
-        skip = self.unused().keys() - {"activation"}
-        return {key: value for key, value in asdict(self).items() if key not in skip}
+        settings = asdict(self)
+        for name in self.unused().keys() - {"activation"}:
+            within, _, last = name.rpartition(".")
+            (settings.get(within, {}) if within else settings).pop(last, None)
+        return settings
+
+
+def expansion(activation: str) -> int:
+    """How many outputs an activation has for each unit; 1 if there is none of that name."""
+    return make_activation(activation, 1).expansion if activation in ACTIVATIONS else 1
+
+
+def section(mitigation: str) -> str:
+    """The section of a remedy's settings: ``l2_init`` of ``l2-init``."""
+    return mitigation.replace("-", "_")
 
 
 def _at_least(least: int, name: str, value: int) -> None:

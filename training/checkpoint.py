@@ -21,8 +21,8 @@ def save(folder: Path, state: dict[str, Any]) -> None:
 
     Args:
         folder: Where it goes.
-        state: Nested dictionaries of tensors and of what JSON can hold. Keys may be numbers, names
-            may not contain a slash.
+        state: Nested dictionaries of tensors and of what JSON can hold. Keys are whole numbers, or
+            names without a slash that do not begin with ``#``.
     """
     aside = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
@@ -63,7 +63,9 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     leaves |= json.loads((folder / REST).read_text())
     state: dict[Any, Any] = {}
     for path, value in leaves.items():
-        *branches, last = (int(key) if key.isdigit() else key for key in path.split("/"))
+        *branches, last = (
+            int(key.removeprefix("#")) if key.startswith("#") else key for key in path.split("/")
+        )
         node = state
         for branch in branches:
             node = node.setdefault(branch, {})
@@ -73,7 +75,8 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
 
 def _leaves(state: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in state.items():
+        name = f"{prefix}#{key}" if isinstance(key, int) else f"{prefix}{key}"
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}/")
+            yield from _leaves(value, f"{name}/")
         else:
-            yield f"{prefix}{key}", value
+            yield name, value

@@ -32,7 +32,7 @@ def check_finite(
     suspects = {name: value for name, value in metrics.items() if name.startswith("loss/")}
     for name, learner in learners.items():
         for key, parameter in learner.network.named_parameters():
-            suspects[f"{name}/{key}"] = parameter.detach().flatten(1).sum(1)
+            suspects[f"{name}/{key}"] = parameter.detach().reshape(len(parameter), -1).sum(1)
     for name, values in to_lists(suspects).items():
         for seed, value in zip(seeds, values, strict=True):
             if not math.isfinite(value):

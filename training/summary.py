@@ -12,24 +12,31 @@ from rich.table import Table
 from scipy.special import stdtrit
 
 
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and 95% confidence interval (Student's t) of one value per seed.
+def intervals(table: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Mean and 95% confidence interval (Student's t) of many rows of one value per seed.
 
     Args:
-        values: At least one value; NaN (a seed without data) is left out.
+        table: ``(M, S)``; NaN (a seed without data) is left out.
 
     Returns:
-        Mean, lower and upper bound; all NaN without data, both bounds NaN with a single value.
+        Mean, lower and upper bound, ``(3, M)``; all NaN without data, both bounds NaN with a
+        single value.
     """
-    data = np.asarray(values, float)
-    data = data[~np.isnan(data)]
-    if not len(data):
-        return math.nan, math.nan, math.nan
-    mean = float(data.mean())
-    if len(data) == 1:
-        return mean, math.nan, math.nan
-    half = float(stdtrit(len(data) - 1, 0.975) * data.std(ddof=1) / math.sqrt(len(data)))
-    return mean, mean - half, mean + half
+    there = ~np.isnan(table)
+    count = there.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(there, table, 0.0).sum(1) / count
+        deviation = np.where(there, table - mean[:, None], 0.0)
+        std = np.sqrt(np.square(deviation).sum(1) / (count - 1))
+        half = stdtrit(np.maximum(count - 1, 1), 0.975) * std / np.sqrt(count)
+    half = np.where(count > 1, half, np.nan)
+    return np.stack((mean, mean - half, mean + half))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and bounds of one value per seed; see ``intervals``."""
+    mean, low, high = intervals(np.asarray(values, float).reshape(1, -1))[:, 0].tolist()
+    return mean, low, high
 
 
 @dataclass
@@ -44,6 +51,7 @@ class Visit:
         episodes: Of each seed, (last step, return, length) of each complete episode.
         dormant: Of each seed, the pooled dormant fraction (tau = 0.1, mean of the networks) at the
             last probe of the visit.
+        probes: The same at each probe: (step, of each seed).
     """
 
     task: int
@@ -52,6 +60,7 @@ class Visit:
     end: int
     episodes: list[list[tuple[int, float, int]]]
     dormant: list[float]
+    probes: list[tuple[int, list[float]]] = field(default_factory=list)
 
     def final_return(self, seed: int) -> float:
         """Mean return of the episodes that ended in the last 10% of the visit, else of the last."""

@@ -6,12 +6,15 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from training.summary import interval
+from training.dashboard import GUIDE, layout, metrics_guide
+from training.summary import intervals
 
 NEEDLE = 8
 """Points of each part of a needle, one step apart: TensorBoard smooths curves, and keeps one point
@@ -31,17 +34,25 @@ class Tracker:
         seeds: The seeds.
         networks: Names of the networks, for the charts.
         evaluation: Whether there are evaluations to chart.
+        mitigations: Names of the remedies, for the charts.
     """
 
     def __init__(
-        self, run_dir: Path, seeds: Sequence[int], networks: Sequence[str], evaluation: bool = False
+        self,
+        run_dir: Path,
+        seeds: Sequence[int],
+        networks: Sequence[str],
+        evaluation: bool = False,
+        mitigations: Sequence[str] = (),
     ) -> None:
         self.seeds = seeds
         self._file = (run_dir / "metrics.csv").open("w", newline="")
         self._csv = csv.writer(self._file, lineterminator="\n")
         self._csv.writerow(HEADER)
         self._board = SummaryWriter(str(run_dir))
-        self._board.add_custom_scalars(layout(networks, len(seeds) > 1, evaluation))
+        self._board.add_custom_scalars(layout(networks, len(seeds) > 1, evaluation, mitigations))
+        self._board.add_text("guide/how to read this", GUIDE)
+        self._board.add_text("guide/metrics", metrics_guide())
         self._recent: list[tuple[int, int, float]] = []  # (seed index, task, return)
         self._lowest, self._highest = math.inf, -math.inf
 
@@ -55,10 +66,12 @@ class Tracker:
 
     def rows(self, step: int, task: int, visit: int, values: Mapping[str, Sequence[float]]) -> None:
         """Writes metrics of all seeds: for each name a value per seed."""
-        for name, per_seed in values.items():
-            for seed, value in zip(self.seeds, per_seed, strict=True):
-                self._csv.writerow((step, seed, task, visit, name, float(value)))
-            self._scalar_with_interval(name, per_seed, step)
+        self._csv.writerows(
+            (step, seed, task, visit, name, float(value))
+            for name, per_seed in values.items()
+            for seed, value in zip(self.seeds, per_seed, strict=True)
+        )
+        self._scalars_with_intervals(values, step)
 
     def returns(self, step: int) -> None:
         """Draws the returns of the episodes since the last call."""
@@ -70,7 +83,7 @@ class Tracker:
             float(returns[index == s].mean()) if (index == s).any() else math.nan
             for s in range(len(self.seeds))
         ]
-        self._scalar_with_interval("return/mean", per_seed, step)
+        self._scalars_with_intervals({"return/mean": per_seed}, step)
         if len(self.seeds) > 1:
             for seed, value in zip(self.seeds, per_seed, strict=True):
                 if not math.isnan(value):
@@ -94,14 +107,30 @@ class Tracker:
         """Draws one number that ``metrics.csv`` does not hold."""
         self._board.add_scalar(name, value, step)
 
-    def _scalar_with_interval(self, name: str, per_seed: Sequence[float], step: int) -> None:
-        mean, low, high = interval(per_seed)
-        if math.isnan(mean):
+    def histograms(self, step: int, values: Mapping[str, Tensor]) -> None:
+        """Draws how the values of all seeds are distributed, for each name."""
+        for name, value in values.items():
+            finite = value[value.isfinite()]
+            if len(finite):
+                self._board.add_histogram(name, finite, step)
+
+    def figure(self, name: str, figure: Figure, step: int) -> None:
+        """Draws a picture."""
+        self._board.add_figure(name, figure, step)  # which closes it
+
+    def _scalars_with_intervals(self, values: Mapping[str, Sequence[float]], step: int) -> None:
+        """Draws means and bounds, all in one event: one for each number would be slow."""
+        if not values:
             return
-        self.scalar(name, mean, step)
-        if not math.isnan(low):
-            self.scalar(f"ci_low/{name}", low, step)
-            self.scalar(f"ci_high/{name}", high, step)
+        means, lows, highs = intervals(np.array(list(values.values()), float)).tolist()
+        drawn = []
+        for name, mean, low, high in zip(values, means, lows, highs, strict=True):
+            if not math.isnan(mean):
+                drawn.append(Summary.Value(tag=name, simple_value=mean))
+            if not math.isnan(low):
+                drawn.append(Summary.Value(tag=f"ci_low/{name}", simple_value=low))
+                drawn.append(Summary.Value(tag=f"ci_high/{name}", simple_value=high))
+        self._board._get_file_writer().add_summary(Summary(value=drawn), step)
 
     def flush(self) -> None:
         """Brings everything to the disk."""
@@ -112,40 +141,3 @@ class Tracker:
         """Flushes and closes the files."""
         self._file.close()
         self._board.close()
-
-
-def layout(
-    networks: Sequence[str], intervals: bool, evaluation: bool
-) -> dict[str, dict[str, list[Any]]]:
-    """Returns the charts of TensorBoard's Custom Scalars page, by group and title."""
-
-    def band(name: str) -> list[Any]:
-        return ["Margin", [name, f"ci_low/{name}", f"ci_high/{name}"]]
-
-    def lines(*patterns: str) -> list[Any]:
-        return ["Multiline", list(patterns)]
-
-    charts: dict[str, dict[str, list[Any]]] = {"return": {}, "dormant neurons": {}, "alpha": {}}
-    returns, dormant, alpha = charts.values()
-    if intervals:
-        returns["return, mean of the seeds with 95% interval"] = band("return/mean")
-    returns["return, needles at task switches"] = lines("^return/mean$", "^task/switch$")
-    returns["return of each task"] = lines("^return/task_")
-    if intervals:
-        returns["return of each seed, needles at task switches"] = lines(
-            "^return/seed_", "^task/switch$"
-        )
-    if evaluation:
-        charts["evaluation"] = {
-            "average of all tasks, normalised": lines("^eval/average_performance$"),
-            "return of each task": lines("^eval/return/task_"),
-        }
-    for network in networks:
-        name = f"plasticity/{network}/dormant_fraction@"
-        if intervals:
-            dormant[f"{network}: dormant neurons, tau 0.1, with 95% interval"] = band(f"{name}0.1")
-        dormant[f"{network}: dormant neurons, tau 0, 0.025 and 0.1"] = lines(f"^{name}[^/]*$")
-        dormant[f"{network}: dormant neurons of each layer, tau 0.1"] = lines(f"^{name}0.1/")
-    alpha["mean alpha of each layer"] = lines("^adalin/.*/alpha_mean$")
-    alpha["mean absolute alpha of each layer"] = lines("^adalin/.*/alpha_abs$")
-    return charts

@@ -17,8 +17,11 @@ import envs
 from agents import AGENTS, Agent, Replay, Streams
 from agents.spaces import tensor_dtype, tensor_shape, to_tensor
 from configs import Config
-from plasticity import MITIGATIONS, Probe
+from plasticity import Mitigations, Probe, seams
+from plasticity.mitigations.replay import age_weights
 from training import checkpoint
+from training.dashboard import return_against_dormant
+from training.episodes import Episodes
 from training.evaluation import Evaluator, score
 from training.finite import check_finite, to_lists
 from training.progress import ProgressLine
@@ -64,7 +67,6 @@ class Trainer:
         )
         spaces = self.envs.single_observation_space, self.envs.single_action_space
         self.device = device
-        self._make_agent()
         settings = config.agent_config
         self.replay = Replay(
             min(settings.buffer_size, config.total_steps),
@@ -76,19 +78,23 @@ class Trainer:
             tensor_dtype(spaces[1]),
             gamma=settings.gamma,
             n_step=settings.n_step,
+            ages=age_weights(config.remedies),
             device=device,
         )
-        self.probe, self.probe_streams = Probe(), Streams(seeds, "probe", device)
+        self.probe_streams = Streams(seeds, "probe", device)
+        self._make_agent()
         self.evaluator = Evaluator(config) if config.eval_every else None
         self.run_dir = prepare(config)
-        self.tracker = Tracker(self.run_dir, seeds, list(self.learners), bool(config.eval_every))
+        networks = [name for name, learner in self.learners.items() if learner.inputs is not None]
+        self.tracker = Tracker(
+            self.run_dir, seeds, networks, bool(config.eval_every), config.mitigation
+        )
         self.summary = Summary(seeds)
         self.step = self.born = 0
         self.interrupted = False
         self._metrics: dict[str, Tensor] = {}
         self._last_dormant = math.nan
-        shape = (self.num_seeds, num_envs)
-        self._episode_return, self._episode_length = np.zeros(shape), np.zeros(shape, int)
+        self._episodes = Episodes(self.num_seeds, num_envs)
 
     def _make_agent(self) -> None:
         """Makes an agent that has learned nothing."""
@@ -100,11 +106,15 @@ class Trainer:
             config.agent_config,
             activation=config.activation,
             adalin=config.adalin,
+            seams=seams(config.remedies, config.seeds, halve_widths=config.halve_widths),
             device=self.device,
         )
         self.learners = self.agent.learners()
-        for name in config.mitigation:
-            MITIGATIONS[name].make(config.l2_init).attach(self.learners)
+        self.mitigations = Mitigations(
+            config.remedies, self.learners, config.seeds, self.replay.sample, self.replay.example()
+        )
+        noise = Streams(config.seeds, "probe noise", self.device)
+        self.probe = Probe(noise, config.probe.refit_steps)
         if config.compile:
             self.agent.compile()
 
@@ -143,6 +153,7 @@ class Trainer:
         self.summary.begin(*self._phase(), start=0)
         while self.step < config.total_steps and not self.interrupted:
             # Act
+            self.mitigations.observe(self._by_seed(obs))
             actions = self.agent.act(self._by_seed(obs), self.step - self.born)
 
             # Observe
@@ -151,13 +162,17 @@ class Trainer:
             self.step += num_envs
             self._store(obs, actions, reward, next_obs, terminated, truncated, infos)
             ended = terminated | truncated
-            self._count_episodes(score(reward, ended, infos), ended, infos)
+            paid = score(reward, ended, infos)
+            self._episodes.count(self.step, paid, ended, infos, self.summary, self.tracker)
             obs = next_obs
 
             # Learn
             for _ in range(self._updates_due()):
                 batch = self.replay.sample(self.agent.batch_size)
+                self.probe.before_update(self.learners, batch)
                 self._metrics |= self.agent.update(batch)
+                self.mitigations.after_update()
+                self.probe.after_update(self.learners)
 
             # Probe
             switch = self._phase() != (self.summary.now.task, self.summary.now.visit)
@@ -170,6 +185,8 @@ class Trainer:
             # Log
             if switch or last or self._due(config.log_every):
                 self._log()
+            if switch or last:
+                self._draw()
             if switch and not last and not self.interrupted:
                 self.summary.begin(*self._phase(), start=self.step)
                 self.tracker.switch(self.step, *self._phase())
@@ -203,26 +220,6 @@ class Trainer:
             torch.from_numpy(ended),
         )
 
-    def _count_episodes(self, reward: Any, ended: Any, infos: dict[str, Any]) -> None:
-        self._episode_return += self._by_seed(reward)
-        self._episode_length += 1
-        self.summary.now.end = self.step
-        if not ended.any():
-            return
-        final = infos.get("final_info", {})
-        nothing = np.zeros(len(ended), int)
-        cut, task, visit = (
-            self._by_seed(np.asarray(final.get(name, nothing))) for name in ("cut", "task", "visit")
-        )
-        for s, n in np.argwhere(self._by_seed(ended)):
-            if not cut[s, n]:  # the return of a cut episode says nothing
-                ret, length = float(self._episode_return[s, n]), int(self._episode_length[s, n])
-                # Tasks may wait for the end of an episode: it belongs to the one it was played in.
-                of = self.summary.find(int(task[s, n]), int(visit[s, n]))
-                of.episodes[s].append((self.step, ret, length))
-                self.tracker.episode(self.step, int(s), of.task, of.visit, ret, length)
-            self._episode_return[s, n], self._episode_length[s, n] = 0.0, 0
-
     def _updates_due(self) -> int:
         """How many updates this step brings: the replay ratio, exact over the whole run."""
         ratio, starts = self.agent.replay_ratio, self.agent.learning_starts + self.born
@@ -239,8 +236,7 @@ class Trainer:
         self.replay.clear()
         if self.config.on_switch == "reset-agent":
             self._make_agent()
-            self.born = self.step
-            self.probe, self._metrics = Probe(), {}
+            self.born, self._metrics = self.step, {}
 
     def _evaluate(self, evaluator: Evaluator, visit_ends: bool) -> None:
         now = self.summary.now
@@ -252,14 +248,28 @@ class Trainer:
     def _probe(self) -> None:
         check_finite(self._metrics, self.learners, self.config.seeds, self.step)
         batch = self.replay.sample(self.config.probe.batch_size, self.probe_streams)
-        rows = to_lists(self.probe.measure(self.learners, batch))
+        dear = self._due(self.config.probe.dear_every) or self.step >= self.config.total_steps
+        refit = bool(self.config.probe.refit_every) and self._due(
+            self.config.probe.refit_every or 1
+        )
+        measured = self.probe.measure(self.learners, batch, dear=dear, refit=refit)
+        rows = to_lists(measured)
+        if dear:
+            self.tracker.histograms(self.step, self.probe.distributions())
         now = self.summary.now
         self.tracker.rows(self.step, now.task, now.visit, rows)
         names = (f"plasticity/{network}/dormant_fraction@0.1" for network in self.learners)
         pooled = [rows[name] for name in names if name in rows]
         if pooled:  # a network without hidden layers has no neurons to look at
             now.dormant = np.mean(pooled, axis=0).tolist()
+            now.probes.append((self.step, now.dormant))
             self._last_dormant = float(np.mean(pooled))
+
+    def _draw(self) -> None:
+        """Draws the visit that ends."""
+        figure = return_against_dormant(self.summary.visits)
+        if figure is not None:
+            self.tracker.figure("return_against_dormant_neurons", figure, self.step)
 
     def _log(self) -> None:
         now = self.summary.now
@@ -268,6 +278,8 @@ class Trainer:
         for name, value in to_lists(self._metrics).items():
             kind, _, network = name.partition("/")
             rows[f"plasticity/{network}/{kind}" if kind == "grad_norm" else f"train/{name}"] = value
+        did = to_lists(self.mitigations.report())
+        rows |= {f"mitigation/{name}": value for name, value in did.items()}
         self.tracker.rows(self.step, now.task, now.visit, rows)
         self.tracker.returns(self.step)
         self.tracker.scalar("task/index", now.task, self.step)
@@ -283,6 +295,7 @@ class Trainer:
         state = {
             "step": self.step,
             "agent": self.agent.state_dict(),
+            "mitigations": self.mitigations.state_dict(),
             "replay_streams": self.replay.streams.state_dict(),
             "probe_streams": self.probe_streams.state_dict(),
         }
