@@ -55,8 +55,8 @@ def measure(flags: str, run_dir: Path) -> tuple[float, float, int]:
     trainer = Trainer(config, Console(file=io.StringIO()))
     clock = Clock()
     trainer._probe = clock.around(trainer._probe)  # type: ignore[method-assign]  # the same, timed
-    for name in ("before_update", "after_update"):
-        setattr(trainer.probe, name, clock.around(getattr(trainer.probe, name)))
+    for name in ("before", "after"):
+        setattr(trainer.watch, name, clock.around(getattr(trainer.watch, name)))
     begin = time.perf_counter()
     trainer.run()
     total = time.perf_counter() - begin

@@ -4,6 +4,7 @@ from plasticity import metrics
 from plasticity.metrics import *  # noqa: F403  # every metric
 from plasticity.mitigations import MITIGATIONS, Mitigation, Mitigations, seams
 from plasticity.probe import Probe, ProbeConfig
+from plasticity.watch import UpdateWatch
 
 __all__ = [
     *metrics.__all__,
@@ -12,5 +13,6 @@ __all__ = [
     "Mitigations",
     "Probe",
     "ProbeConfig",
+    "UpdateWatch",
     "seams",
 ]

@@ -54,23 +54,11 @@ class ProbeConfig:
                 raise ValueError(f"`{name}` should be at least 1. Received {value}")
 
 
-@dataclass
-class Watch:
-    """One update as it happens: the batch, and weights and losses before it."""
-
-    batch: Batch
-    noise: dict[int, Tensor]
-    weights: dict[str, list[Tensor]]
-    losses: dict[str, Tensor]
-
-
 class Probe:
     """Measures the learners of an agent.
 
     What a forward pass and the weights tell is named in ``NetworkProbe``; critics and policies
-    add what they say on the probe batch, and gradients are those of their loss there.  What an
-    update does (``effective_lr``, ``one_step_plasticity``) is seen at the first update after a
-    probe, on the batch that it learns from, and told at the next probe.
+    add what they say on the probe batch, and gradients are those of their loss there.
 
     Args:
         streams: Generators for the noise of losses and for ``refit_loss``; without them, as with
@@ -83,9 +71,6 @@ class Probe:
         self._networks: dict[str, NetworkProbe] = {}
         self._last_batch: Batch | None = None
         self._last_actions: dict[str, Tensor] = {}
-        self._armed = True
-        self._watch: Watch | None = None
-        self._of_update: Rows = {}
 
     def measure(
         self,
@@ -115,8 +100,7 @@ class Probe:
                     rows |= self._gradients(name, learner, batch)
                 if self.streams is not None and refit:
                     rows[f"plasticity/{name}/refit_loss"] = self._refit(learner, batch)
-        rows |= self._of_update
-        self._last_batch, self._of_update, self._armed = batch, {}, True
+        self._last_batch = batch
         return rows
 
     def network(
@@ -199,52 +183,6 @@ class Probe:
         return metrics.refit_loss(
             learner.network, inputs, targets, steps=self.refit_steps, outputs=_outputs_of
         )
-
-    def before_update(self, learners: Mapping[str, Learner], batch: Batch) -> None:
-        """Looks at the weights and losses before the update that it watches, if it is this one."""
-        if not self._armed or self.streams is None:
-            return
-        self._armed = False
-        weights = {
-            name: [p.detach().clone() for p in learner.network.parameters()]
-            for name, learner in learners.items()
-        }
-        noise = {i: state.clone() for i, state in self.streams.state_dict().items()}
-        losses = self._losses(learners, batch)
-        self._watch = Watch(batch, noise, weights, losses)
-
-    def after_update(self, learners: Mapping[str, Learner]) -> None:
-        """Looks at what has become of them."""
-        if self._watch is None or self.streams is None:
-            return
-        watch, self._watch = self._watch, None
-        now = self.streams.state_dict()
-        self.streams.load_state_dict(watch.noise)  # the same noise on the same batch
-        after = self._losses(learners, watch.batch)
-        self.streams.load_state_dict(now)
-        with torch.no_grad(), metrics.unchecked():
-            for name, learner in learners.items():
-                weights = list(learner.network.parameters())
-                if len(weights) != len(watch.weights[name]):
-                    continue  # a remedy has changed the network
-                pairs = zip(weights, watch.weights[name], strict=True)
-                updates = [new - old for new, old in pairs]
-                prefix = f"plasticity/{name}"
-                if learner.inputs is not None:
-                    rate = metrics.effective_lr(updates, watch.weights[name], lead=1)
-                    self._of_update[f"{prefix}/effective_lr"] = rate.double()
-                if name in after:
-                    left = metrics.one_step_plasticity(watch.losses[name], after[name])
-                    self._of_update[f"{prefix}/one_step_plasticity"] = left.double()
-
-    @torch.no_grad()
-    def _losses(self, learners: Mapping[str, Learner], batch: Batch) -> dict[str, Tensor]:
-        """The losses that can't be negative: those of critics."""
-        return {
-            name: learner.loss(batch, self.streams)
-            for name, learner in learners.items()
-            if learner.loss is not None and learner.values is not None and self.streams is not None
-        }
 
 
 @contextmanager

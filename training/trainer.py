@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,13 +14,15 @@ import envs
 from agents import AGENTS, Agent, Replay, Streams
 from agents.spaces import tensor_dtype, tensor_shape, to_tensor
 from configs import Config
-from plasticity import Mitigations, Probe, seams
+from plasticity import Mitigations, Probe, UpdateWatch, seams
 from plasticity.mitigations.replay import age_weights
 from training import checkpoint
 from training.dashboard import return_against_dormant
+from training.device import pick_device
 from training.episodes import Episodes
 from training.evaluation import Evaluator, score
 from training.finite import check_finite, to_lists
+from training.interrupt import on_interrupt
 from training.progress import ProgressLine
 from training.rundir import prepare, write_json
 from training.summary import Summary, interval
@@ -115,6 +114,7 @@ class Trainer:
         )
         noise = Streams(config.seeds, "probe noise", self.device)
         self.probe = Probe(noise, config.probe.refit_steps)
+        self.watch = UpdateWatch(noise)
         if config.compile:
             self.agent.compile()
 
@@ -140,7 +140,7 @@ class Trainer:
             )
         self.progress = ProgressLine(self.console, config.total_steps)
         try:
-            with self._stop_on_interrupt():
+            with on_interrupt(self._interrupt):
                 self._loop()
         finally:
             self.progress.stop()
@@ -169,10 +169,10 @@ class Trainer:
             # Learn
             for _ in range(self._updates_due()):
                 batch = self.replay.sample(self.agent.batch_size)
-                self.probe.before_update(self.learners, batch)
+                self.watch.before(self.learners, batch)
                 self._metrics |= self.agent.update(batch)
+                self.watch.after(self.learners)
                 self.mitigations.after_update()
-                self.probe.after_update(self.learners)
 
             # Probe
             switch = self._phase() != (self.summary.now.task, self.summary.now.visit)
@@ -253,6 +253,7 @@ class Trainer:
             self.config.probe.refit_every or 1
         )
         measured = self.probe.measure(self.learners, batch, dear=dear, refit=refit)
+        measured |= self.watch.take()
         rows = to_lists(measured)
         if dear:
             self.tracker.histograms(self.step, self.probe.distributions())
@@ -335,31 +336,6 @@ class Trainer:
         """``(S * N, ...)`` to ``(S, N, ...)``."""
         return array.reshape(self.num_seeds, self.config.num_envs, *array.shape[1:])
 
-    @contextmanager
-    def _stop_on_interrupt(self) -> Iterator[None]:
-        """Lets the first Ctrl-C end the run after the current step; a second one breaks it off."""
-
-        def stop(*_: object) -> None:
-            self.interrupted = True
-            signal.signal(signal.SIGINT, before)
-
-        try:
-            before = signal.signal(signal.SIGINT, stop)
-        except ValueError:  # not the main thread: Ctrl-C is somebody else's
-            yield
-            return
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-
-def pick_device(name: str) -> torch.device:
-    """Returns the device called ``name``; raises a ValueError if the machine has none such."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            "device cuda is not available to PyTorch on this machine; use --device cpu"
-        )
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    def _interrupt(self) -> None:
+        """Ends the run after the current step."""
+        self.interrupted = True

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from agents.settings import AT_LEAST_ONE, AT_LEAST_ZERO, Rule
 from networks import Architecture, SimBaConfig, observe
 from plasticity.mitigations.base import Mitigation, MitigationConfig
-from plasticity.mitigations.optimizers import MakeOptimizer, works_on
+from plasticity.mitigations.optimizers import MakeOptimizer
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class LayerNormConfig(MitigationConfig):
 
 def layer_norm(config: LayerNormConfig, name: str, usual: Architecture) -> Architecture:
     """Normalises the pre-activations of every hidden layer (Lyle et al. 2023, arXiv 2303.01486)."""
-    return replace(usual, layer_norm=True) if works_on(config, name) else usual
+    return replace(usual, layer_norm=True)
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,6 @@ class SimBaRemedyConfig(MitigationConfig):
 
 def simba(config: SimBaRemedyConfig, name: str, usual: Architecture) -> Architecture:
     """Residual blocks over normalised observations (Lee et al. 2025, arXiv 2410.09754)."""
-    if not works_on(config, name):
-        return usual
     if name == "actor":
         size = SimBaConfig(config.actor_blocks, config.actor_width)
     else:
@@ -59,15 +57,13 @@ def simba(config: SimBaRemedyConfig, name: str, usual: Architecture) -> Architec
 def simba_optimizer(
     config: SimBaRemedyConfig, usual: MakeOptimizer, seeds: Sequence[int]
 ) -> MakeOptimizer:
-    """Returns a function that makes AdamW for the networks of ``config``, the usual for others.
+    """Returns a function that makes AdamW.
 
     As in the authors' code (SonyResearch/simba) all parameters decay, also biases and the gains of
     normalisations (and alphas, which it does not have); the temperature does not.
     """
 
     def make(name: str, parameters: Sequence[nn.Parameter], learning_rate: float) -> Optimizer:
-        if not works_on(config, name):
-            return usual(name, parameters, learning_rate)
         decay = config.weight_decay
         return torch.optim.AdamW(parameters, learning_rate, weight_decay=decay, fused=True)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agents import Batch, Learner, Streams
 from agents.settings import AT_LEAST_ONE, AT_LEAST_ZERO, POSITIVE, UNIT_INTERVAL, Rule, check_rules
-from plasticity.layers import Hidden, hidden_layers
+from plasticity.wiring import Hidden, hidden_layers
 
 RULES: dict[str, Rule] = {
     "every": AT_LEAST_ONE,

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from networks.layers import Linear
-from plasticity.layers import Hidden, Reader, lead_of
+from plasticity.layers import lead_of
 from plasticity.mitigations.base import MitigationConfig, Subject
 from plasticity.mitigations.recycling import Recycler
+from plasticity.wiring import Hidden, Reader
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from agents import Streams
 from agents.settings import AT_LEAST_ZERO, Rule
 from plasticity.mitigations.base import MitigationConfig
-from plasticity.mitigations.optimizers import MakeOptimizer, works_on
+from plasticity.mitigations.optimizers import MakeOptimizer
 
 
 @dataclass(frozen=True)
@@ -199,11 +199,9 @@ def _global_generators(device: torch.device) -> Iterator[Callable[[int], None]]:
 
 
 def kron_optimizer(config: KronConfig, usual: MakeOptimizer, seeds: Sequence[int]) -> MakeOptimizer:
-    """Returns a function that makes Kron for the networks of ``config``, the usual for others."""
+    """Returns a function that makes Kron."""
 
     def make(name: str, parameters: Sequence[nn.Parameter], learning_rate: float) -> Optimizer:
-        if not works_on(config, name):
-            return usual(name, parameters, learning_rate)
         return Kron(
             parameters,
             learning_rate,

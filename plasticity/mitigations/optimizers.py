@@ -7,15 +7,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from plasticity.mitigations.base import MitigationConfig
-
 MakeOptimizer = Callable[[str, Sequence[nn.Parameter], float], Optimizer]
 """From the name of a network, its parameters and the learning rate to its optimizer."""
-
-
-def works_on(config: MitigationConfig, network: str) -> bool:
-    """Whether an optimizer is for that network: those it was told, or all but the temperature."""
-    return network in config.networks if config.networks else network != "temperature"
 
 
 def beside(by_seed: Tensor, parameter: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from networks import Architecture
 from plasticity.layers import lead_of, weight_layers
 from plasticity.mitigations.base import Mitigation, MitigationConfig, Subject, by_seed
-from plasticity.mitigations.optimizers import works_on
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class NaPConfig(MitigationConfig):
 
 def nap_architecture(config: NaPConfig, name: str, usual: Architecture) -> Architecture:
     """Normalises the pre-activations of every hidden layer, so that the norm of weights is free."""
-    return replace(usual, layer_norm=True) if works_on(config, name) else usual
+    return replace(usual, layer_norm=True)
 
 
 class NaP(Mitigation[NaPConfig]):

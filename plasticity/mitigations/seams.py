@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from torch import nn
+from torch.optim import Optimizer
+
 from agents import Seams
 from agents.agent import adam
 from networks import Architecture
@@ -28,7 +31,7 @@ def seams(
         made = replace(usual, halve=halve_widths)
         for remedy, config in chosen.items():
             change = MITIGATIONS[remedy].architecture
-            if change is not None and name in (config.networks or (name,)):
+            if change is not None and _works_on(config, name):
                 made = change(config, name, made)
         return made
 
@@ -37,5 +40,19 @@ def seams(
     for remedy, config in sorted(chosen.items(), key=lambda item: item[0] == "trac"):
         wrap = MITIGATIONS[remedy].optimizer
         if wrap is not None:
-            optimizer = wrap(config, optimizer, seeds)
+            optimizer = _only(config, wrap(config, optimizer, seeds), optimizer)
     return Seams(architecture, optimizer)
+
+
+def _works_on(config: MitigationConfig, network: str) -> bool:
+    """Whether a seam is for that network: those it was told, or all but the temperature."""
+    return network in config.networks if config.networks else network != "temperature"
+
+
+def _only(config: MitigationConfig, special: MakeOptimizer, usual: MakeOptimizer) -> MakeOptimizer:
+    """Makes the special optimizer for the networks of a remedy, and the usual for others."""
+
+    def make(name: str, parameters: Sequence[nn.Parameter], learning_rate: float) -> Optimizer:
+        return (special if _works_on(config, name) else usual)(name, parameters, learning_rate)
+
+    return make

@@ -13,9 +13,10 @@ from agents.settings import AT_LEAST_ONE, Rule
 from networks import BASES, AdaLin
 from networks.convert import base_of
 from networks.doubling import CReLU
-from plasticity.layers import Hidden, lead_of
+from plasticity.layers import lead_of
 from plasticity.mitigations.base import MitigationConfig, Subject
 from plasticity.mitigations.recycling import Recycler
+from plasticity.wiring import Hidden
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from plasticity.mitigations.base import Mitigation, MitigationConfig, Subject, by_seed
-from plasticity.mitigations.optimizers import MakeOptimizer, beside, works_on
+from plasticity.mitigations.optimizers import MakeOptimizer, beside
 
 BETAS = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
 INITIAL = 1e-8
@@ -166,11 +166,10 @@ class TRAC(Optimizer):
 
 
 def trac_optimizer(config: TRACConfig, usual: MakeOptimizer, seeds: Sequence[int]) -> MakeOptimizer:
-    """Returns a function that wraps the usual optimizer of the networks of ``config``."""
+    """Returns a function that wraps the usual optimizer."""
 
     def make(name: str, parameters: Sequence[nn.Parameter], learning_rate: float) -> Optimizer:
-        optimizer = usual(name, parameters, learning_rate)
-        return TRAC(optimizer, len(seeds)) if works_on(config, name) else optimizer
+        return TRAC(usual(name, parameters, learning_rate), len(seeds))
 
     return make
 

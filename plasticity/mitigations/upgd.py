@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from agents import Streams
 from agents.settings import AT_LEAST_ZERO, POSITIVE, Rule
 from plasticity.mitigations.base import RULES, MitigationConfig
-from plasticity.mitigations.optimizers import MakeOptimizer, beside, works_on
+from plasticity.mitigations.optimizers import MakeOptimizer, beside
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,9 @@ class UPGD(Optimizer):
 
 
 def upgd_optimizer(config: UPGDConfig, usual: MakeOptimizer, seeds: Sequence[int]) -> MakeOptimizer:
-    """Returns a function that makes UPGD for the networks of ``config``, the usual for others."""
+    """Returns a function that makes UPGD."""
 
     def make(name: str, parameters: Sequence[nn.Parameter], learning_rate: float) -> Optimizer:
-        if not works_on(config, name):
-            return usual(name, parameters, learning_rate)
         return UPGD(
             parameters,
             learning_rate,

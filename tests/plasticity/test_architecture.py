@@ -8,41 +8,26 @@ import torch
 from torch import nn
 
 from agents import Seams
-from agents.agent import adam
 from networks import AdaLin
 from networks.layers import LayerNorm
 from networks.simba import Block, RunningNorm, SimBa
 from networks.torsos import Layer
-from plasticity.mitigations import MITIGATIONS, Entry
 from plasticity.mitigations.architecture import (
     LayerNormConfig,
     SimBaRemedyConfig,
-    SimBaStatistics,
-    layer_norm,
-    simba,
-    simba_optimizer,
 )
+from plasticity.mitigations.seams import seams
 from tests.plasticity.subjects import IMAGE, attach, batch, dqn, sac
 
 SMALL = SimBaRemedyConfig(actor_width=4, critic_width=8)
 
 
-@pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    if "simba" not in MITIGATIONS:
-        entry = Entry(SimBaRemedyConfig, "architecture", "", "", "", make=SimBaStatistics)
-        monkeypatch.setitem(MITIGATIONS, "simba", entry)
-
-
 def normalised(config: LayerNormConfig) -> Seams:
-    return Seams(lambda name, usual: layer_norm(config, name, usual))
+    return seams({"layer-norm": config}, (0,))
 
 
 def residual(config: SimBaRemedyConfig, num_seeds: int = 1) -> Seams:
-    return Seams(
-        lambda name, usual: simba(config, name, usual),
-        simba_optimizer(config, adam, range(num_seeds)),
-    )
+    return seams({"simba": config}, range(num_seeds))
 
 
 def of_kind(network: nn.Module, kind: type[nn.Module]) -> list[Any]:
@@ -120,7 +105,7 @@ def test_everything_decays_as_with_the_authors() -> None:
         torch.testing.assert_close(p.detach(), torch.full_like(p, 2 * (1 - 0.5 * 0.1)))
 
 
-def test_network_and_target_learn_the_statistics_of_observations(registered: None) -> None:
+def test_network_and_target_learn_the_statistics_of_observations() -> None:
     agent = sac((0, 1), seams=residual(SMALL, 2))
     remedies = attach(agent, {"simba": SMALL})
     obs = torch.randn(2, 5, 4) * torch.tensor([1.0, 3.0]).view(2, 1, 1) + 1
@@ -154,6 +139,6 @@ def test_bad_settings_are_refused(settings: Any, message: str) -> None:
 def test_simba_takes_no_images_and_no_further_normalisation() -> None:
     with pytest.raises(ValueError, match="SimBa needs vector observations"):
         dqn(space=IMAGE, seams=residual(SMALL))
-    both = Seams(lambda name, usual: layer_norm(LayerNormConfig(), name, simba(SMALL, name, usual)))
+    both = {"simba": SMALL, "layer-norm": LayerNormConfig()}
     with pytest.raises(ValueError, match="`layer_norm` should be False with SimBa"):
-        dqn(seams=both)
+        dqn(seams=seams(both, (0,)))

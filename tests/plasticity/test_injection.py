@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from agents import DQN, Agent, Seams, Streams
 from networks import AdaLinConfig, SimBaConfig
-from plasticity.mitigations import MITIGATIONS, Entry, MitigationConfig
+from plasticity.mitigations import MitigationConfig
 from plasticity.mitigations.injection import (
     InjectedHead,
     PlasticityInjection,
@@ -26,13 +26,6 @@ from training import checkpoint
 
 NAME = "plasticity-injection"
 SEEDS = (0, 1)
-
-
-@pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    if NAME not in MITIGATIONS:
-        entry = Entry(PlasticityInjectionConfig, "surgery", "", "", "", make=PlasticityInjection)
-        monkeypatch.setitem(MITIGATIONS, NAME, entry)
 
 
 def injected(
@@ -229,7 +222,7 @@ def test_compiled_agents_learn_on_as_others_do() -> None:
         torch.testing.assert_close(states[1][name], states[0][name], rtol=1e-4, atol=1e-5)
 
 
-def test_it_happens_once_after_so_many_updates(registered: None) -> None:
+def test_it_happens_once_after_so_many_updates() -> None:
     agent = sac(SEEDS)
     chosen: dict[str, MitigationConfig] = {NAME: PlasticityInjectionConfig(after=3)}
     remedies = attach(agent, chosen)
@@ -243,7 +236,7 @@ def test_it_happens_once_after_so_many_updates(registered: None) -> None:
         assert sum(isinstance(module, InjectedHead) for module in network.modules()) == 1
 
 
-def test_a_new_agent_goes_on_from_a_checkpoint(registered: None, tmp_path: Path) -> None:
+def test_a_new_agent_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     chosen: dict[str, MitigationConfig] = {NAME: PlasticityInjectionConfig(after=2)}
     agent, other = (sac(seeds, activation="adalin-relu") for seeds in (SEEDS, (5, 6)))
     remedies = attach(agent, chosen)
@@ -277,9 +270,7 @@ def test_the_probe_goes_on_and_keeps_its_names() -> None:
     learners = agent.learners()
     before = probe.measure(learners, batch(agent), refit=True)
     injected(agent)
-    probe.before_update(learners, batch(agent))
     agent.update(batch(agent))
-    probe.after_update(learners)
     after = probe.measure(learners, batch(agent), refit=True)
     assert before.keys() - after.keys() == set()
     assert "plasticity/q/dormant_fraction@0.1/layer_2_frozen" in after

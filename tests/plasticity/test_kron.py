@@ -11,9 +11,9 @@ from pytorch_optimizer import Kron as Library
 from torch import nn
 
 from agents import Seams, Streams
-from agents.agent import adam
 from plasticity.mitigations.base import Subject
-from plasticity.mitigations.kron import Kron, KronConfig, kron_optimizer
+from plasticity.mitigations.kron import Kron, KronConfig
+from plasticity.mitigations.seams import seams
 from tests.plasticity.subjects import IMAGE, batch, dqn, sac
 from training import checkpoint
 
@@ -118,7 +118,7 @@ def test_it_goes_on_exactly_from_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_zeroed_moments_leave_the_preconditioner_alone() -> None:
-    agent = dqn(hidden=(8, 8), seams=Seams(optimizer=kron_optimizer(KronConfig(), adam, (0,))))
+    agent = dqn(hidden=(8, 8), seams=seams({"kron": KronConfig()}, (0,)))
     agent.update(batch(agent))
     none: Any = None
     subject = Subject("q", agent.learners()["q"], Streams([0], "s"), none, none, none)
@@ -182,4 +182,4 @@ def test_bad_settings_are_refused() -> None:
 
 
 def _seams(config: KronConfig) -> Seams:
-    return Seams(optimizer=kron_optimizer(config, adam, (0, 1)))
+    return seams({"kron": config}, (0, 1))

@@ -19,16 +19,8 @@ from agents import Seams, Streams
 from networks import Architecture, SimBaConfig
 from networks.layers import LayerNorm, Linear
 from networks.sb3 import policy
-from plasticity.layers import (
-    Hidden,
-    Reader,
-    activations,
-    captured,
-    hidden_layers,
-    layer_names,
-    lead_of,
-    weight_layers,
-)
+from plasticity.layers import activations, captured, layer_names, lead_of, weight_layers
+from plasticity.wiring import Hidden, Reader, hidden_layers
 from tests.plasticity.remedies import draw, subject_of
 from tests.plasticity.subjects import IMAGE, dqn, sac
 

@@ -12,7 +12,7 @@ from torch import nn
 from agents import DQN, SAC, Batch, DQNConfig, Learner, SACConfig, Streams
 from networks import ACTIVATIONS
 from networks.torsos import Layer
-from plasticity import Probe
+from plasticity import Probe, UpdateWatch
 from plasticity.layers import layer_names
 from plasticity.probe import METRICS
 from tests.plasticity import subjects
@@ -133,11 +133,12 @@ def test_every_activation_has_every_metric_for_each_seed(
 ) -> None:
     agent = subjects.dqn((0, 1), space=space, activation=activation)
     probe, batch = Probe(streams(), refit_steps=2), subjects.batch(agent, 8, space=space)
+    watch = UpdateWatch(streams())
     for seed in range(2):
-        probe.before_update(agent.learners(), batch)
+        watch.before(agent.learners(), batch)
         agent.update(batch)
-        probe.after_update(agent.learners())
-        rows = probe.measure(agent.learners(), batch, refit=seed == 1)
+        watch.after(agent.learners())
+        rows = probe.measure(agent.learners(), batch, refit=seed == 1) | watch.take()
     found = {name.split("/")[3 if name.startswith("adalin") else 2] for name in rows}
     absent = {"grad_norm", "policy_change"}  # the agent's own; of continuous actions
     if activation == "rational":
@@ -170,15 +171,15 @@ def test_gradient_metrics_are_those_of_the_loss_on_the_probe_batch() -> None:
 
 
 def test_an_update_is_watched_on_its_own_batch() -> None:
-    agent, probe = subjects.dqn((0, 1)), Probe(streams())
+    agent, watch = subjects.dqn((0, 1)), UpdateWatch(streams())
     batch = subjects.batch(agent, 32)
     before = [p.detach().clone() for p in agent.q.parameters()]
     target = agent.td_target(batch)
-    probe.before_update(agent.learners(), batch)
+    watch.before(agent.learners(), batch)
     loss = agent.update(batch)["loss/q"]
-    probe.after_update(agent.learners())
+    watch.after(agent.learners())
     agent.update(subjects.batch(agent, 32, seed=9))  # nobody looks at this one
-    rows = probe.measure(agent.learners(), batch)
+    rows = Probe(streams()).measure(agent.learners(), batch) | watch.take()
     fresh = subjects.dqn((0, 1))
     fresh.update(batch)
     for seed in range(2):
@@ -197,7 +198,7 @@ def test_an_update_is_watched_on_its_own_batch() -> None:
     variance = agent.td_target(batch).double().var(-1, correction=0)
     torch.testing.assert_close(rows["plasticity/q/td_target_variance"], variance)
     assert not torch.equal(target, agent.td_target(batch))
-    assert "plasticity/q/effective_lr" not in probe.measure(agent.learners(), batch)
+    assert watch.take() == {}
 
 
 def test_churn_compares_the_same_states_at_two_probes() -> None:
@@ -279,14 +280,15 @@ def test_learning_is_bit_for_bit_the_same_with_and_without_the_probe(
     kind: Any, activation: str
 ) -> None:
     agents = [kind((0, 1), activation=activation) for _ in range(2)]
-    probe = Probe(streams(), refit_steps=2)
+    probe, watch = Probe(streams(), refit_steps=2), UpdateWatch(streams())
     for step in range(6):
         batch = subjects.batch(agents[0], 16, seed=step)
         learners = agents[0].learners()
-        probe.before_update(learners, batch)
+        watch.before(learners, batch)
         agents[0].update(batch)
-        probe.after_update(learners)
+        watch.after(learners)
         probe.measure(learners, subjects.batch(agents[0], 16, seed=100 + step), refit=True)
+        watch.take()
         agents[1].update(batch)
     ours, theirs = (flat(agent.state_dict()) for agent in agents)
     assert ours.keys() == theirs.keys()

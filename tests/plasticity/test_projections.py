@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents import Agent, Learner, Seams, Streams
+from agents import Agent, Learner, Streams
 from networks import Architecture, SimBaConfig
 from plasticity.mitigations import Mitigation
 from plasticity.mitigations.projections import (
@@ -19,12 +19,12 @@ from plasticity.mitigations.projections import (
     NaPConfig,
     WeightClipping,
     WeightClippingConfig,
-    nap_architecture,
 )
+from plasticity.mitigations.seams import seams
 from tests.plasticity.remedies import learn, state_of, subject_of
 from tests.plasticity.subjects import IMAGE, dqn, sac
 
-NORMALISED = Seams(lambda name, usual: nap_architecture(NaPConfig(), name, usual))
+NORMALISED = seams({"nap": NaPConfig()}, (0,))
 
 
 def work(agent: Agent, network: str, remedy: Mitigation[Any]) -> None:
@@ -114,12 +114,11 @@ def test_kappa_is_positive() -> None:
 
 def test_nap_has_layer_norms_in_its_networks() -> None:
     usual = Architecture((8, 6))
-    assert nap_architecture(NaPConfig(), "q", usual) == replace(usual, layer_norm=True)
-    config = NaPConfig(networks=("critic",))
-    assert nap_architecture(config, "critic", usual).layer_norm
-    assert nap_architecture(config, "actor", usual) is usual
+    of = seams({"nap": NaPConfig(networks=("critic",))}, (0,)).architecture
+    assert of("critic", usual) == replace(usual, layer_norm=True)
+    assert of("actor", usual) == usual
     with pytest.raises(ValueError, match="SimBa"):
-        nap_architecture(NaPConfig(), "q", replace(usual, simba=SimBaConfig()))
+        of("critic", replace(usual, simba=SimBaConfig()))
 
 
 def test_nap_refuses_a_network_without_layer_norms() -> None:

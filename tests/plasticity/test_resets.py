@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from agents import Learner, Seams, Streams
 from networks import AdaLinConfig
-from plasticity.mitigations import MITIGATIONS, Entry, Mitigation
+from plasticity.mitigations import Mitigation
 from plasticity.mitigations.attach import born_again
 from plasticity.mitigations.resets import (
     FIRE,
@@ -31,15 +31,6 @@ from plasticity.mitigations.resets import (
 from plasticity.sb3 import MitigationCallback
 from tests.plasticity.remedies import learn, state_of, subject_of
 from tests.plasticity.subjects import IMAGE, attach, batch, dqn, sac
-
-
-@pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, config, make in (("reset", ResetConfig, Reset), ("fire", FIREConfig, FIRE)):
-        if name not in MITIGATIONS:
-            entry = Entry(config, "surgery", "", "", "", make=make)
-            monkeypatch.setitem(MITIGATIONS, name, entry)
-
 
 NORMALISED = Seams(lambda _, usual: replace(usual, layer_norm=True))
 ONE_ALPHA = Seams(lambda _, usual: replace(usual, adalin=AdaLinConfig("zeros", "network")))
@@ -89,9 +80,7 @@ def test_shrink_perturb_leaves_gains_of_layer_norms() -> None:
     assert changed(before, state_of(agent)) == expected
 
 
-def test_a_reset_makes_actor_critics_target_temperature_and_their_optimizers_new(
-    registered: None,
-) -> None:
+def test_a_reset_makes_actor_critics_target_temperature_and_their_optimizers_new() -> None:
     seeds = (0, 1)
     agent = sac(seeds, activation="adalin-relu", initial_temperature=0.5)
     learn(agent, Streams(seeds, "batches"), 3)
@@ -313,7 +302,7 @@ def test_settings_that_break_a_rule_are_named(
 
 
 @pytest.mark.parametrize("name", ["reset", "fire"])
-def test_networks_of_stable_baselines3_are_reset(registered: None, name: str) -> None:
+def test_networks_of_stable_baselines3_are_reset(name: str) -> None:
     model = SB3SAC("MlpPolicy", "Pendulum-v1", learning_starts=4, seed=0, device="cpu")
     callback = MitigationCallback({name: {"every": 4}})
     stepped: list[int] = []

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from agents import Batch, Streams
-from plasticity.layers import hidden_layers
 from plasticity.mitigations.self_normalized import (
     SelfNormalizedReset,
     SelfNormalizedResetConfig,
     Silences,
 )
+from plasticity.wiring import hidden_layers
 from tests.plasticity.remedies import learn, state_of, subject_of
 from tests.plasticity.subjects import IMAGE, dqn, sac
 

@@ -10,22 +10,13 @@ import scipy.special
 import torch
 from torch import nn
 
-from agents import Seams, Streams
-from agents.agent import adam
-from plasticity.mitigations import MITIGATIONS, Entry
+from agents import Streams
 from plasticity.mitigations.base import Subject
-from plasticity.mitigations.trac import TRAC, TRACConfig, TRACScale, erfi, trac_optimizer
+from plasticity.mitigations.seams import seams
+from plasticity.mitigations.trac import TRAC, TRACConfig, erfi
 from plasticity.mitigations.upgd import UPGD
 from tests.plasticity.subjects import attach, batch, dqn, sac
 from training import checkpoint
-
-ENTRY = Entry(TRACConfig, "optimizer", "", "", "", make=TRACScale, optimizer=trac_optimizer)
-
-
-@pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    if "trac" not in MITIGATIONS:
-        monkeypatch.setitem(MITIGATIONS, "trac", ENTRY)
 
 
 def parameters(num_seeds: int = 2) -> list[nn.Parameter]:
@@ -212,7 +203,7 @@ def test_hooks_run_before_the_gradient_is_read_and_after_the_weights_are_final()
 
 
 def test_zeroed_moments_leave_the_references_alone() -> None:
-    agent = dqn((0, 1), seams=Seams(optimizer=trac_optimizer(TRACConfig(), adam, (0, 1))))
+    agent = dqn((0, 1), seams=seams({"trac": TRACConfig()}, (0, 1)))
     agent.update(batch(agent))
     p = next(agent.q.parameters())
     optimizer = agent.optimizer
@@ -227,9 +218,8 @@ def test_zeroed_moments_leave_the_references_alone() -> None:
     assert ref.ne(0).any()
 
 
-def test_it_learns_once_the_scale_has_grown(registered: None) -> None:
-    make = trac_optimizer(TRACConfig(), adam, (0, 1))
-    agent = dqn((0, 1), hidden=(64, 64), seams=Seams(optimizer=make))
+def test_it_learns_once_the_scale_has_grown() -> None:
+    agent = dqn((0, 1), hidden=(64, 64), seams=seams({"trac": TRACConfig()}, (0, 1)))
     remedies = attach(agent, {"trac": TRACConfig()})
     one = batch(agent)
     one = one._replace(discount=torch.zeros_like(one.discount))
@@ -240,8 +230,8 @@ def test_it_learns_once_the_scale_has_grown(registered: None) -> None:
     assert scale.min() > 0.1
 
 
-def test_agents_have_it_for_all_networks_but_the_temperature(registered: None) -> None:
-    agent = sac((0, 1), seams=Seams(optimizer=trac_optimizer(TRACConfig(), adam, (0, 1))))
+def test_agents_have_it_for_all_networks_but_the_temperature() -> None:
+    agent = sac((0, 1), seams=seams({"trac": TRACConfig()}, (0, 1)))
     kinds = {name: type(of.optimizer) for name, of in agent.learners().items()}
     assert kinds == {"actor": TRAC, "critic": TRAC, "temperature": torch.optim.Adam}
     remedies = attach(agent, {"trac": TRACConfig()})
@@ -249,7 +239,7 @@ def test_agents_have_it_for_all_networks_but_the_temperature(registered: None) -
     assert set(remedies.report()) == {"trac/actor/scale", "trac/critic/scale"}
 
 
-def test_other_optimizers_have_no_scale(registered: None) -> None:
+def test_other_optimizers_have_no_scale() -> None:
     with pytest.raises(ValueError, match="mitigation trac, network q: .*TRAC.* Received Adam"):
         attach(dqn(), {"trac": TRACConfig()})
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from stable_baselines3 import DQN
 
-from agents import Seams, Streams
-from agents.agent import adam
-from plasticity.mitigations.upgd import UPGD, UPGDConfig, upgd_optimizer
+from agents import Streams
+from plasticity.mitigations.seams import seams
+from plasticity.mitigations.upgd import UPGD, UPGDConfig
 from tests.plasticity.subjects import batch, dqn, sac
 from training import checkpoint
 
@@ -121,7 +121,7 @@ def test_it_goes_on_exactly_from_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_agents_have_it_for_all_networks_but_the_temperature() -> None:
-    agent = sac((0, 1), seams=Seams(optimizer=upgd_optimizer(UPGDConfig(), adam, (0, 1))))
+    agent = sac((0, 1), seams=seams({"upgd": UPGDConfig()}, (0, 1)))
     kinds = {name: type(of.optimizer) for name, of in agent.learners().items()}
     assert kinds == {"actor": UPGD, "critic": UPGD, "temperature": torch.optim.Adam}
     actor, critic = (agent.learners()[n].optimizer for n in ("actor", "critic"))
@@ -130,14 +130,13 @@ def test_agents_have_it_for_all_networks_but_the_temperature() -> None:
     assert not torch.equal(actor.streams.uniform(3), critic.streams.uniform(3))
     agent.update(batch(agent))
     only = UPGDConfig(networks=("critic",))
-    agent = sac((0, 1), seams=Seams(optimizer=upgd_optimizer(only, adam, (0, 1))))
+    agent = sac((0, 1), seams=seams({"upgd": only}, (0, 1)))
     assert type(agent.learners()["actor"].optimizer) is torch.optim.Adam
 
 
 def test_settings_reach_the_optimizer_and_it_lowers_the_loss() -> None:
     config = UPGDConfig(decay=0.9, weight_decay=0.0, sigma=0.01)
-    make = upgd_optimizer(config, adam, (0,))
-    agent = dqn(seams=Seams(optimizer=make), learning_rate=0.1)
+    agent = dqn(seams=seams({"upgd": config}, (0,)), learning_rate=0.1)
     group = agent.optimizer.param_groups[0]
     assert {k: group[k] for k in ("lr", "decay", "weight_decay", "sigma")} == {
         "lr": 0.1, "decay": 0.9, "weight_decay": 0.0, "sigma": 0.01,
