@@ -86,6 +86,7 @@ class Replay:
             for name, (shape, dtype) in shapes.items()
         }
         self.steps = 0
+        self.mean_age: Tensor | None = None  # of the last sample drawn by age, (S,)
         # Where the environments of a seed stand among the S * N columns: (S, 1)
         self._first_column = (
             torch.arange(self.num_seeds, device=self.device).unsqueeze(1) * num_envs
@@ -149,6 +150,7 @@ class Replay:
         bits = 53  # of a number in [0, 1) in float64: in float32 a million rows differ by 6%
         share = self.streams.integers(1 << bits, batch_size).double() / (1 << bits)
         newer, within = ages.pick(share, self.n_step, len(self) // self.num_envs)
+        self.mean_age = newer.mean(1) + self.n_step
         time = self.steps - self.n_step - newer.long()
         env = (within * self.num_envs).long().clamp(max=self.num_envs - 1)
         return time, env + self._first_column

@@ -1,9 +1,13 @@
 """The known phenomenon: a high replay ratio makes neurons dormant, and ReDo wakes them.
 
-``python scripts/dormant_neurons.py`` trains DQN with ReLU at replay ratio 4 on CartPole whose
-observation shifts, without and with ReDo, five seeds each, and writes ``docs/dormant-neurons.png``
-and ``docs/dormant-neurons.csv`` (Sokar et al. 2023 saw it in Atari).  Runs that are there already
-are only drawn: ``--runs`` says where.
+``python scripts/dormant_neurons.py`` trains DQN at replay ratio 4 on CartPole whose observation
+shifts, with ReLU, ReLU and ReDo, and AdaLin, five seeds each, and writes
+``docs/dormant-neurons.png`` and ``docs/dormant-neurons.csv`` (Sokar et al. 2023 saw it in Atari).
+Runs that are there already are only drawn: ``--runs`` says where.
+
+The replay is small, so that it holds one task.  This setting was chosen on seeds 0 and 1 among
+nine; where the replay held all tasks, the dormant share was high from the first thousand updates
+on, and stayed level or fell (tau 0.1: 0.3 on CartPole, 0.1 to 0.2 on Acrobot and LunarLander).
 """
 
 from __future__ import annotations
@@ -24,13 +28,16 @@ import numpy as np
 from training.summary import interval
 
 ROOT = Path(__file__).parent.parent
+TASK = 6_000
+"""Environment steps of a task."""
 COMMON = (
-    "--agent dqn --env obs-shift-cartpole-small --activation relu --num-seeds 5 "
-    "--total-steps 60000 --dqn.replay-ratio 4"
+    f"--agent dqn --env obs-shift-cartpole --steps-per-task {TASK} --total-steps {8 * TASK} "
+    "--seed 10 --num-seeds 5 --dqn.replay-ratio 4 --dqn.buffer-size 5000"
 )
 ARMS = {
-    "relu": "",
-    "relu + ReDo": "--mitigation redo --redo.tau 0.1 --redo.every 1000",
+    "relu": "--activation relu",
+    "relu + ReDo": "--activation relu --mitigation redo --redo.tau 0.1 --redo.every 1000",
+    "adalin-relu": "--activation adalin-relu",
 }
 METRICS = {
     "plasticity/q/dormant_fraction@0.1": "dormant neurons (%), tau 0.1",
@@ -91,8 +98,8 @@ def main() -> None:
                 axis.fill_between(steps, low, high, alpha=0.25, color=line.get_color(), linewidth=0)
             axis.set_ylabel(label)
             axis.set_ylim(bottom=0)
-            for switch in (15_000, 30_000, 45_000):
-                axis.axvline(switch, color="grey", linestyle="--", linewidth=0.8)
+            for task in range(1, 8):
+                axis.axvline(task * TASK, color="grey", linestyle="--", linewidth=0.8)
     axes[0].legend()
     axes[0].set_title(
         "DQN, replay ratio 4, CartPole with a new observation offset at each dashed line\n"

@@ -60,6 +60,10 @@ def test_run_writes_what_the_documentation_says(agent: str, tmp_path: Path) -> N
         ("--agent sac --env CartPole-v1", "agent sac needs a Box of one axis as action space"),
         ("--env Pendulum-v1", "agent dqn needs a Discrete action space"),
         ("--nonsense", "there is no flag '--nonsense'"),
+        ("--mitigation redo --redo.networks critic", "has no network 'critic', it has q"),
+        ("--mitigation snr", "Layer layer_1 has AdaLin over relu"),
+        ("--mitigation simba --env minatar-3-small", "SimBa needs vector observations"),
+        ("--activation crelu --halve-widths --dqn.hidden 7", "should be even to be halved"),
         ("--run-dir /proc/r", "the run directory /proc/r cannot be written"),
     ],
 )
@@ -82,5 +86,5 @@ def test_one_line_also_without_unicode(tmp_path: Path, monkeypatch: pytest.Monke
 def test_lists_name_everything() -> None:
     done = train("--list-envs", "--list-activations", "--list-mitigations")
     assert done.returncode == 0
-    for name in ("slippery-ant", "adalin-gelu", "l2-init"):
+    for name in ("slippery-ant", "adalin-gelu", "l2-init", "tau 0.025", "2302.12902", "surgery"):
         assert name in done.stdout

@@ -279,8 +279,10 @@ class Trainer:
         for name, value in to_lists(self._metrics).items():
             kind, _, network = name.partition("/")
             rows[f"plasticity/{network}/{kind}" if kind == "grad_norm" else f"train/{name}"] = value
-        did = to_lists(self.mitigations.report())
-        rows |= {f"mitigation/{name}": value for name, value in did.items()}
+        did = self.mitigations.report()
+        if self.replay.mean_age is not None:
+            did["sample-weight-decay/replay/mean_age"] = self.replay.mean_age
+        rows |= {f"mitigation/{name}": value for name, value in to_lists(did).items()}
         self.tracker.rows(self.step, now.task, now.visit, rows)
         self.tracker.returns(self.step)
         self.tracker.scalar("task/index", now.task, self.step)

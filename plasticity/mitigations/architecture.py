@@ -11,6 +11,8 @@ from torch.optim import Optimizer
 
 from agents.settings import AT_LEAST_ONE, AT_LEAST_ZERO, Rule
 from networks import Architecture, SimBaConfig, observe
+from networks.layers import LayerNorm
+from networks.simba import RunningNorm
 from plasticity.mitigations.base import Mitigation, MitigationConfig
 from plasticity.mitigations.optimizers import MakeOptimizer
 
@@ -18,6 +20,16 @@ from plasticity.mitigations.optimizers import MakeOptimizer
 @dataclass(frozen=True)
 class LayerNormConfig(MitigationConfig):
     """Settings of layer-norm."""
+
+
+class Gains(Mitigation[LayerNormConfig]):
+    """Reports ``gain``, the mean absolute gain of all LayerNorms of a network; 1 at first."""
+
+    @torch.no_grad()
+    def report(self) -> dict[str, Tensor]:
+        norms = [m for m in self.subject.network.modules() if isinstance(m, LayerNorm)]
+        gains = [norm.gain.abs().reshape(self.subject.num_seeds, -1) for norm in norms]
+        return {"gain": torch.cat(gains, 1).mean(1)} if gains else {}
 
 
 def layer_norm(config: LayerNormConfig, name: str, usual: Architecture) -> Architecture:
@@ -74,10 +86,14 @@ class SimBaStatistics(Mitigation[SimBaRemedyConfig]):
     """Shows the observations that the agent acts on to the network and its target.
 
     The running mean and variance that normalise observations are part of the networks, and are
-    saved with them.
+    saved with them.  It reports ``observations``, how many they have seen.
     """
 
     def observe(self, obs: Tensor) -> None:
         for network in (self.subject.network, self.subject.learner.target):
             if network is not None:
                 observe(network, obs)
+
+    def report(self) -> dict[str, Tensor]:
+        (norm,) = (m for m in self.subject.network.modules() if isinstance(m, RunningNorm))
+        return {"observations": norm.count.reshape(self.subject.num_seeds, -1)[:, 0]}

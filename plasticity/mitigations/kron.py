@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from agents import Streams
 from agents.settings import AT_LEAST_ZERO, Rule
-from plasticity.mitigations.base import MitigationConfig
+from plasticity.mitigations.base import Mitigation, MitigationConfig, by_seed
 from plasticity.mitigations.optimizers import MakeOptimizer
 
 
@@ -196,6 +196,20 @@ def _global_generators(device: torch.device) -> Iterator[Callable[[int], None]]:
     finally:
         np.random.set_state(before[0])
         torchs.set_state(before[1])
+
+
+class KronMomentum(Mitigation[KronConfig]):
+    """Reports ``momentum_norm``, the L2 norm of the mean gradients that are preconditioned."""
+
+    @torch.no_grad()
+    def report(self) -> dict[str, Tensor]:
+        states = self.subject.learner.optimizer.state.values()
+        squares = [
+            by_seed(state["momentum_buffer"].square(), self.subject.num_seeds)
+            for state in states
+            if "momentum_buffer" in state
+        ]
+        return {"momentum_norm": torch.stack(squares).sum(0).sqrt()} if squares else {}
 
 
 def kron_optimizer(config: KronConfig, usual: MakeOptimizer, seeds: Sequence[int]) -> MakeOptimizer:

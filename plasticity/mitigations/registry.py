@@ -71,6 +71,7 @@ MITIGATIONS: dict[str, Entry] = {
         "normalises before every activation",
         "2303.01486",
         "`torch.nn.LayerNorm`, seed by seed",
+        make=architecture.Gains,
         architecture=architecture.layer_norm,
     ),
     "simba": Entry(
@@ -226,6 +227,7 @@ MITIGATIONS: dict[str, Entry] = {
         "disturbs useless weights, spares useful ones",
         "2404.00781",
         "two steps by hand, a NumPy loop",
+        make=upgd.UPGDGate,
         optimizer=upgd.upgd_optimizer,
     ),
     "trac": Entry(
@@ -243,6 +245,7 @@ MITIGATIONS: dict[str, Entry] = {
         "preconditioned descent (PSGD), of pytorch-optimizer",
         "1512.04202",
         "the library on each seed and twin alone",
+        make=kron.KronMomentum,
         optimizer=kron.kron_optimizer,
     ),
     "sample-weight-decay": Entry(

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from agents import Streams
 from agents.settings import AT_LEAST_ZERO, POSITIVE, Rule
-from plasticity.mitigations.base import RULES, MitigationConfig
+from plasticity.mitigations.base import RULES, Mitigation, MitigationConfig
 from plasticity.mitigations.optimizers import MakeOptimizer, beside
 
 
@@ -146,6 +146,26 @@ class UPGD(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.streams.load_state_dict(state_dict["streams"])
+
+
+class UPGDGate(Mitigation[UPGDConfig]):
+    """Reports ``gate``, the mean share of its gradient that a weight follows; 1/2: all alike."""
+
+    @torch.no_grad()
+    def report(self) -> dict[str, Tensor]:
+        optimizer, num_seeds = self.subject.learner.optimizer, self.subject.num_seeds
+        states = [s for s in optimizer.state.values() if "utility" in s]
+        if not states:
+            return {}
+        decay = optimizer.param_groups[0]["decay"]
+        utilities = [s["utility"].reshape(num_seeds, -1) for s in states]  # each (S, n)
+        largest = torch.cat(utilities, 1).amax(1, keepdim=True)
+        largest.masked_fill_(largest == 0, torch.inf)
+        gates = [
+            torch.sigmoid(-u / largest / (1 - decay ** s["step"]))
+            for u, s in zip(utilities, states, strict=True)
+        ]
+        return {"gate": torch.cat(gates, 1).mean(1)}
 
 
 def upgd_optimizer(config: UPGDConfig, usual: MakeOptimizer, seeds: Sequence[int]) -> MakeOptimizer:

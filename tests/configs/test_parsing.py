@@ -1,5 +1,6 @@
 """Flags and presets: what is accepted, and one clear line for what is not."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -112,6 +113,16 @@ BAD = {
     "--adalin.init nan": "`init` should be a finite number",
     "--config --seed": "--config needs a file",
     "word": "Unrecognized options: word",
+    "--mitigation crelu": "crelu is an activation: give --activation crelu",
+    "--mitigation redo --redo.every 0": "redo: `every` should be at least 1. Received 0",
+    "--mitigation redo --redo.tau -1": "redo: `tau` should be at least 0. Received -1.0",
+    "--mitigation redo --redo.taw 1": "there is no flag '--redo.taw'. Did you mean '--redo.tau'?",
+    "--mitigation redo --mitigation snr": "mitigations redo and snr can't be combined: both",
+    "--mitigation sample-weight-decay --sample-weight-decay.networks q": "should be empty",
+    "--mitigation simba --dqn.hidden 8 8": "--dqn.hidden has no effect: simba has widths",
+    "--halve-widths": "--halve-widths has no effect: activation adalin-relu keeps the width",
+    "--probe.refit-steps 3": "--probe.refit-steps has no effect: it needs --probe.refit-every",
+    "--probe.dear-every 0": "probe: `dear_every` should be at least 1. Received 0",
 }
 
 
@@ -149,3 +160,19 @@ def test_bad_presets_get_one_clear_line(tmp_path: Path, text: str, message: str)
 def test_differences_name_both_values() -> None:
     old, new = {"seed": 0, "dqn": {"gamma": 0.9}}, {"seed": 0, "dqn": {"gamma": 0.99}, "env": "x"}
     assert configs.differences(old, new) == ["dqn.gamma: 0.9 -> 0.99", "env: absent -> x"]
+
+
+def test_remedies_are_combined_with_nested_settings_and_come_back_from_their_preset(
+    tmp_path: Path,
+) -> None:
+    flags = "--mitigation redo --mitigation l2-init --redo.tau 0.1 --redo.networks q"
+    config = configs.parse(flags.split())
+    assert list(config.remedies) == ["redo", "l2-init"]
+    assert (config.redo.tau, config.redo.networks, config.redo.every) == (0.1, ("q",), 1000)
+    used = config.used()
+    assert "redo" in used
+    assert "upgd" not in used
+    assert "refit_steps" not in used["probe"]  # it would have no effect
+    preset = tmp_path / "p.yaml"
+    preset.write_text(yaml.safe_dump(yaml.safe_load(json.dumps(used))))
+    assert configs.parse(["--config", str(preset)]) == config

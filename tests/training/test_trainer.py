@@ -101,12 +101,40 @@ def test_equal_seeds_give_equal_files(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_the_probe_does_not_change_learning(tmp_path: Path) -> None:
-    a, b = trainer(tmp_path / "a"), trainer(tmp_path / "b", "--probe.every 7 --probe.batch-size 99")
-    a.run()
-    b.run()
-    learned: list[Any] = [list(t.agent.learners()["q"].network.parameters()) for t in (a, b)]
+PROBED = "--probe.every 7 --probe.batch-size 99 --probe.dear-every 20 --probe.refit-every 50"
+SAC = "--agent sac --env Pendulum-v1 --total-steps 300 --sac.hidden 8 8 --sac.batch-size 8 "
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        f"{SMALL}{FAST}--mitigation redo --redo.every 20 --activation aid",
+        f"{SAC}--sac.learning-starts 20 --mitigation continual-backprop",
+    ],
+    ids=["dqn", "sac"],
+)
+def test_runs_with_and_without_the_probe_learn_bit_for_bit_the_same(
+    tmp_path: Path, flags: str
+) -> None:
+    learned = []
+    for name, probe in {"with": PROBED, "without": "--probe.every 1000000"}.items():
+        config = configs.parse(f"{flags} --num-seeds 2 --run-dir {tmp_path / name} {probe}".split())
+        t = Trainer(config, Console(quiet=True))
+        t.run()
+        learned.append([p for of in t.learners.values() for p in of.network.parameters()])
     assert all(torch.equal(x, y) for x, y in zip(*learned, strict=True))
+
+
+def test_the_age_of_what_is_drawn_is_logged(tmp_path: Path) -> None:
+    trainer(
+        tmp_path / "r", "--mitigation sample-weight-decay --sample-weight-decay.decay-steps 50"
+    ).run()
+    name = "mitigation/sample-weight-decay/replay/mean_age"
+    ages = {
+        int(row["step"]): float(row["value"]) for row in rows(tmp_path / "r") if row["name"] == name
+    }
+    assert ages.keys() == {50, 100, 150, 200, 250, 300}
+    assert all(1 <= age < 50 + 0.1 * step for step, age in ages.items())
 
 
 def test_seed_three_alone_begins_as_among_five(tmp_path: Path) -> None:
