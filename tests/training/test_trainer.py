@@ -130,11 +130,10 @@ def test_the_age_of_what_is_drawn_is_logged(tmp_path: Path) -> None:
         tmp_path / "r", "--mitigation sample-weight-decay --sample-weight-decay.decay-steps 50"
     ).run()
     name = "mitigation/sample-weight-decay/replay/mean_age"
-    ages = {
-        int(row["step"]): float(row["value"]) for row in rows(tmp_path / "r") if row["name"] == name
-    }
-    assert ages.keys() == {50, 100, 150, 200, 250, 300}
-    assert all(1 <= age < 50 + 0.1 * step for step, age in ages.items())
+    found = [r for r in rows(tmp_path / "r") if r["name"] == name]
+    assert [int(r["step"]) for r in found] == [50, 100, 150, 200, 250, 300]
+    shares = [float(r["value"]) / int(r["step"]) for r in found]
+    assert 0 < np.mean(shares) < 0.42  # about a third; drawn uniformly it would be a half
 
 
 def test_seed_three_alone_begins_as_among_five(tmp_path: Path) -> None:
