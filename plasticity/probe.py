@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from agents import Batch, Learner, Streams
 from networks import initialize
 from plasticity import metrics
-from plasticity.layers import weight_layers
+from plasticity.layers import lead_of, weight_layers
 from plasticity.network_probe import OVERLAP_TAU, TAUS, NetworkProbe, Rows
 
 GRAMA_TAUS = (0.025, 0.1)
@@ -155,12 +155,17 @@ class Probe:
         prefix = f"plasticity/{name}"
         rows = {f"{prefix}/zero_grad_fraction": metrics.zero_grad_fraction(grads.values(), lead=1)}
         units: dict[float, list[Tensor]] = {tau: [] for tau in GRAMA_TAUS}
-        for label, layer in list(weight_layers(learner.network).items())[:-1]:  # not the output
-            weight: Any = layer.weight
-            if weight not in grads:
+        layers = weight_layers(learner.network)
+        for label, layer in layers.items():
+            own = [grads[p] for p in layer.parameters(recurse=False) if p in grads]
+            if not own:  # a remedy has frozen it
                 continue
-            lead: Any = layer.lead
-            scores = metrics.grama_scores(grads[weight], len(lead))
+            fraction = metrics.zero_grad_fraction(own, lead=1)
+            rows[f"{prefix}/zero_grad_fraction/{label}"] = fraction
+            if label == list(layers)[-1]:  # the output, whose units can't be recycled
+                continue
+            weight: Any = layer.weight
+            scores = metrics.grama_scores(grads[weight], len(lead_of(layer)))
             for tau in GRAMA_TAUS:
                 mask = (scores <= tau).flatten(1)
                 rows[f"{prefix}/grama_fraction@{tau:g}/{label}"] = mask.double().mean(-1)

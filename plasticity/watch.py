@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents import Batch, Learner, Streams
 from plasticity import metrics
+from plasticity.layers import weight_layers
 
 
 @dataclass
@@ -18,7 +19,7 @@ class Before:
 
     batch: Batch
     noise: dict[int, Tensor]
-    weights: dict[str, list[Tensor]]
+    weights: dict[str, dict[nn.Parameter, Tensor]]
     losses: dict[str, Tensor]
 
 
@@ -43,7 +44,7 @@ class UpdateWatch:
             return
         self._armed = False
         weights = {
-            name: [p.detach().clone() for p in learner.network.parameters()]
+            name: {p: p.detach().clone() for p in learner.network.parameters()}
             for name, learner in learners.items()
         }
         noise = {i: state.clone() for i, state in self.streams.state_dict().items()}
@@ -63,9 +64,12 @@ class UpdateWatch:
             for name, learner in learners.items():
                 if learner.inputs is not None:
                     weights = before.weights[name]
-                    pairs = zip(learner.network.parameters(), weights, strict=True)
-                    rate = metrics.effective_lr([new - old for new, old in pairs], weights, lead=1)
-                    self._rows[f"plasticity/{name}/effective_lr"] = rate.double()
+                    self._rows[f"plasticity/{name}/effective_lr"] = _rate(weights, weights)
+                    for label, layer in weight_layers(learner.network).items():
+                        own = [p for p in layer.parameters(recurse=False) if p in weights]
+                        if own:  # else a remedy has frozen it
+                            rate = _rate(own, weights)
+                            self._rows[f"plasticity/{name}/effective_lr/{label}"] = rate
                 if name in losses:
                     left = metrics.one_step_plasticity(before.losses[name], losses[name])
                     self._rows[f"plasticity/{name}/one_step_plasticity"] = left.double()
@@ -83,3 +87,11 @@ class UpdateWatch:
             for name, learner in learners.items()
             if learner.loss is not None and learner.values is not None
         }
+
+
+def _rate(parameters: Iterable[nn.Parameter], before: Mapping[nn.Parameter, Tensor]) -> Tensor:
+    """How far an update has moved parameters, over their size before, ``(S,)``."""
+    moved = list(parameters)
+    first = [before[p] for p in moved]
+    updates = [new - old for new, old in zip(moved, first, strict=True)]
+    return metrics.effective_lr(updates, first, lead=1).double()

@@ -121,11 +121,18 @@ class Trainer:
     def run(self) -> Summary:
         """Trains until the last step, Ctrl-C or an error; what was learned is on disk then."""
         config = self.config
+        remedies = f" and {', '.join(config.mitigation)}" if config.mitigation else ""
+        sizes = {
+            name: sum(p.numel() for p in learner.network.parameters()) // self.num_seeds
+            for name, learner in self.learners.items()
+            if learner.inputs is not None
+        }
         self.console.print(
-            f"{config.agent} with {config.activation} in {config.env}, "
+            f"{config.agent} with {config.activation}{remedies} in {config.env}, "
             f"{self.num_seeds} seed{'s' * (self.num_seeds > 1)} from {config.seed}, "
-            f"on {self.agent.device}; replay {self.replay.nbytes / 1e6:.1f} MB"
-            f"\nwriting to {self.run_dir}",
+            f"on {self.agent.device}; replay {self.replay.nbytes / 1e6:.1f} MB\n"
+            f"parameters of each seed: {', '.join(f'{n} {size:,}' for n, size in sizes.items())}\n"
+            f"writing to {self.run_dir}",
             highlight=False,
             soft_wrap=True,
         )

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from agents import Streams
 from agents.settings import AT_LEAST_ZERO, Rule
 from plasticity.mitigations.base import Mitigation, MitigationConfig, by_seed
-from plasticity.mitigations.optimizers import MakeOptimizer
+from plasticity.mitigations.optimizers import MakeOptimizer, loss_of
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,7 @@ class Kron(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # torch has an overload for each case
         """Takes a step; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for p, views in self.views.items():
             gradients = (
                 [None] * len(views) if p.grad is None else self._by_copy(p.grad.contiguous())

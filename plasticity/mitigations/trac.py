@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from plasticity.mitigations.base import Mitigation, MitigationConfig, Subject, by_seed
-from plasticity.mitigations.optimizers import MakeOptimizer, beside
+from plasticity.mitigations.optimizers import MakeOptimizer, beside, loss_of
 
 BETAS = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
 INITIAL = 1e-8
@@ -108,10 +108,7 @@ class TRAC(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # torch has an overload for each case
         """Takes a step; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         parameters = self._parameters()
         learning = [p for p in parameters if p.grad is not None]
         if not learning:

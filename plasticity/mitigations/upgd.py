@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from agents import Streams
 from agents.settings import AT_LEAST_ZERO, POSITIVE, Rule
 from plasticity.mitigations.base import RULES, Mitigation, MitigationConfig
-from plasticity.mitigations.optimizers import MakeOptimizer, beside
+from plasticity.mitigations.optimizers import MakeOptimizer, beside, loss_of
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,7 @@ class UPGD(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # torch has an overload for each case
         """Takes a step; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         learning = [(g, p) for g in self.param_groups for p in g["params"] if p.grad is not None]
         if not learning:
             return loss

@@ -168,6 +168,11 @@ def test_gradient_metrics_are_those_of_the_loss_on_the_probe_batch() -> None:
         name = "plasticity/q/grama_fraction@0.025/layer_1"
         assert rows[name][seed].item() == pytest.approx(share)
     assert rows["plasticity/q/grama_fraction@0.025/layer_1"][1] >= 1 / 8
+    weights = first.dense.layer_1.weights
+    zero = (torch.cat((weights.weight.grad[1].flatten(), weights.bias.grad[1])) == 0).double()
+    assert rows["plasticity/q/zero_grad_fraction/layer_1"][1].item() == pytest.approx(zero.mean())
+    assert "plasticity/q/zero_grad_fraction/head" in rows
+    assert "plasticity/q/grama_fraction@0.025/head" not in rows
 
 
 def test_an_update_is_watched_on_its_own_batch() -> None:
@@ -192,6 +197,10 @@ def test_an_update_is_watched_on_its_own_batch() -> None:
         ]
         rate = rows["plasticity/q/effective_lr"][seed].item()
         assert rate == pytest.approx(norms[0] / norms[1], rel=1e-5)
+        head = torch.cat((before[-2][seed].flatten(), before[-1][seed]))
+        moved = torch.cat((fresh.q.head.weight[seed].flatten(), fresh.q.head.bias[seed])) - head
+        rate = rows["plasticity/q/effective_lr/head"][seed].item()
+        assert rate == pytest.approx(float(moved.norm() / head.norm()), rel=1e-5)
     after = fresh.loss(batch)[0]  # whose target has moved by tau
     expected = (1 - after / loss).clamp(0, 1)
     torch.testing.assert_close(rows["plasticity/q/one_step_plasticity"], expected.double())

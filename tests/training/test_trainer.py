@@ -15,6 +15,8 @@ import configs
 from training import NonFiniteError, Trainer, checkpoint
 
 SMALL = "--env obs-shift-cartpole --steps-per-task 100 --total-steps 300 --dqn.hidden 8 8 "
+PROBED = "--probe.every 7 --probe.batch-size 99 --probe.dear-every 20 --probe.refit-every 50"
+SAC = "--agent sac --env Pendulum-v1 --total-steps 300 --sac.hidden 8 8 --sac.batch-size 8 "
 FAST = "--dqn.batch-size 8 --dqn.learning-starts 20 --probe.every 50 --log-every 50 "
 
 
@@ -84,6 +86,23 @@ def test_files_of_a_run(tmp_path: Path) -> None:
     assert again.used() == {**t.config.used(), "run_dir": None}
 
 
+@pytest.mark.parametrize(
+    ("flags", "parameters"),
+    [  # 4 inputs, 2 actions; of SAC both critics count
+        ("--activation relu --dqn.hidden 64 64", "q 4,610"),
+        ("--activation crelu --dqn.hidden 64 64", "q 8,834"),
+        ("--activation crelu --halve-widths --dqn.hidden 64 64", "q 2,370"),
+        (f"{SAC} --activation relu", "actor 122, critic 242"),
+    ],
+)
+def test_the_number_of_parameters_is_shown(tmp_path: Path, flags: str, parameters: str) -> None:
+    console = Console(record=True, file=io.StringIO())
+    short = f"{SMALL}{FAST}" if "sac" not in flags else ""
+    given = f"{short}{flags} --total-steps 100 --num-seeds 2 --run-dir {tmp_path / 'r'}"
+    Trainer(configs.parse(given.split()), console).run()
+    assert f"parameters of each seed: {parameters}\n" in console.export_text()
+
+
 @pytest.mark.parametrize(("total", "warned"), [(100, True), (101, False)])
 def test_a_budget_shorter_than_the_first_task_is_a_warning(
     tmp_path: Path, total: int, warned: bool
@@ -99,10 +118,6 @@ def test_equal_seeds_give_equal_files(tmp_path: Path) -> None:
         trainer(tmp_path / name, "--num-seeds 2").run()
     first, second = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("a", "b"))
     assert first == second
-
-
-PROBED = "--probe.every 7 --probe.batch-size 99 --probe.dear-every 20 --probe.refit-every 50"
-SAC = "--agent sac --env Pendulum-v1 --total-steps 300 --sac.hidden 8 8 --sac.batch-size 8 "
 
 
 @pytest.mark.parametrize(
