@@ -43,20 +43,22 @@ class Learner:
         optimizer: The optimizer of exactly these parameters.
         target: Its slowly moving copy, if it has one.
         inputs: Returns what the network is called with on a batch; None: it has no inputs.
-        values: Returns the values that it gives the probe states ``(S, B)``, if it is a critic.
+        values: Reads the values ``(S, B)`` from its outputs, if it is a critic.
         td_target: Returns what these values are pulled toward ``(S, B)``, if it is a critic.
-        actions: Returns its greedy actions, ``(S, B)`` or ``(S, B, A)``, if it is a policy.
-        loss: Returns what it minimises, ``(S,)``, with its gradient.  Noise comes from the streams.
+        actions: Reads the greedy actions ``(S, B)`` or ``(S, B, A)`` from its outputs, if it is a
+            policy.
+        loss: Returns what it minimises, ``(S,)``, with its gradient.  Noise comes from the streams;
+            a critic takes the target where it is known already.
     """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
     target: nn.Module | None = None
     inputs: Callable[[Batch], tuple[Any, ...]] | None = None
-    values: Callable[[Batch], Tensor] | None = None
+    values: Callable[[Any], Tensor] | None = None
     td_target: Callable[[Batch, Streams], Tensor] | None = None
-    actions: Callable[[Batch], Tensor] | None = None
-    loss: Callable[[Batch, Streams], Tensor] | None = None
+    actions: Callable[[Any], Tensor] | None = None
+    loss: Callable[[Batch, Streams, Tensor | None], Tensor] | None = None
 
 
 def adam(_: str, parameters: Sequence[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:

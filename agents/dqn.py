@@ -141,11 +141,11 @@ class DQN:
             polyak(self.target, self.q, self.config.tau)
         return {"loss/q": loss.detach(), "td_error": td_error, "grad_norm/q": norm}
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def loss(self, batch: Batch, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the loss and the mean absolute temporal-difference error, both ``(S,)``."""
+        target = self.td_target(batch) if target is None else target  # (S, B)
         index = (batch.action - self.first_action).unsqueeze(-1)
         q = self.q(batch.obs).gather(-1, index).squeeze(-1)  # (S, B)
-        target = self.td_target(batch)
         elementwise = F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss
         loss: Tensor = elementwise(q, target, reduction="none").mean(-1)
         return loss, (q - target).detach().abs().mean(-1)
@@ -165,10 +165,11 @@ class DQN:
                 self.optimizer,
                 self.target,
                 inputs=lambda batch: (batch.obs,),
-                values=lambda batch: self.q(batch.obs).max(-1).values,
+                values=lambda q: q.max(-1).values,
                 td_target=lambda batch, _: self.td_target(batch),
-                actions=lambda batch: self.q(batch.obs).argmax(-1),
-                loss=lambda batch, _: DQN.loss(self, batch)[0],  # never the compiled one
+                actions=lambda q: q.argmax(-1),
+                # never the compiled one
+                loss=lambda batch, _, target: DQN.loss(self, batch, target)[0],
             )
         }
 

@@ -178,9 +178,11 @@ class SAC:
             metrics["entropy"] = -log_prob.detach().mean(-1)
         return metrics | {"loss/critic": critic_loss.detach(), "temperature": temperature}
 
-    def critic_loss(self, batch: Batch, noise: Tensor, temperature: Tensor) -> Tensor:
+    def critic_loss(
+        self, batch: Batch, noise: Tensor, temperature: Tensor, target: Tensor | None = None
+    ) -> Tensor:
         """Returns half the squared error of both critics, summed: ``(S,)``; see ``td_target``."""
-        target = self.td_target(batch, noise, temperature)
+        target = self.td_target(batch, noise, temperature) if target is None else target
         error: Tensor = self.critic(*self._critic_inputs(batch)) - target.unsqueeze(1)  # (S, 2, B)
         return 0.5 * error.square().mean(-1).sum(-1)
 
@@ -208,7 +210,7 @@ class SAC:
         def drawn(batch: Batch, streams: Streams) -> tuple[Tensor, Tensor]:
             return streams.normal(*batch.action.shape[1:]), self.temperature().detach()
 
-        def actor_loss(batch: Batch, streams: Streams) -> Tensor:
+        def actor_loss(batch: Batch, streams: Streams, _: Tensor | None) -> Tensor:
             noise, temperature = drawn(batch, streams)
             return self.actor_loss(batch.obs, self.actor.sample(batch.obs, noise), temperature)
 
@@ -216,7 +218,7 @@ class SAC:
             self.actor,
             self.actor_optimizer,
             inputs=lambda batch: (batch.obs,),
-            actions=lambda batch: self.actor(batch.obs)[0].tanh(),
+            actions=lambda outputs: outputs[0].tanh(),  # of the mean
             loss=actor_loss,
         )
         critic = Learner(
@@ -224,10 +226,11 @@ class SAC:
             self.critic_optimizer,
             self.target,
             self._critic_inputs,
-            values=lambda batch: self.critic(*self._critic_inputs(batch)).amin(1),
+            values=lambda q: q.amin(1),
             td_target=lambda batch, streams: self.td_target(batch, *drawn(batch, streams)),
-            # never the compiled one
-            loss=lambda batch, streams: SAC.critic_loss(self, batch, *drawn(batch, streams)),
+            loss=lambda batch, streams, target: SAC.critic_loss(  # never the compiled one
+                self, batch, *drawn(batch, streams), target
+            ),
         )
         found = {"actor": actor, "critic": critic}
         if self.config.learn_temperature:

@@ -120,3 +120,16 @@ def captured(layers: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, T
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def evaluating(networks: Iterator[nn.Module]) -> Iterator[None]:
+    """Has the networks in evaluation mode inside."""
+    modes = [(m, m.training) for network in networks for m in network.modules()]
+    try:
+        for module, _ in modes:
+            module.training = False
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -36,6 +36,7 @@ class NetworkProbe:
         self._weights: dict[str, Tensor] = {}  # at the last probe
         self._dormant: dict[str, Tensor] = {}  # masks at the last probe
         self.distributions: dict[str, Tensor] = {}
+        self.outputs: Any = None  # of the network at the last probe
 
     @torch.no_grad()
     def measure(self, network: nn.Module, inputs: Sequence[Any], *, dear: bool = True) -> Rows:
@@ -45,11 +46,11 @@ class NetworkProbe:
             network: The network, with a leading axis of seeds or, if its layers are PyTorch's own
                 or have no ``lead``, without: S is 1 then.
             inputs: What to call it with.
-            dear: Whether to measure the ranks of all layers and weights, too.
+            dear: Whether to measure stable ranks, and the ranks of all layers and weights, too.
         """
         watched = activations(network)
         with captured({label: layer.module for label, layer in watched.items()}) as flow:
-            network(*inputs)
+            self.outputs = network(*inputs)
         rows: Rows = {}
         masks: dict[str, list[Tensor]] = {}  # of all layers, each (S, units)
         means: dict[str, list[Tensor]] = {}  # of all layers, each (S,)
@@ -63,7 +64,7 @@ class NetworkProbe:
                 means.setdefault(metric, []).append(per_seed(value))
                 rows[self._name(metric, label)] = means[metric][-1]
             if dear:
-                rows |= self._ranks(after, label)
+                rows |= self._ranks(after, dear, label)
             if isinstance(layer.module, AdaLin):
                 rows |= self._alpha(layer, label)
         for metric, parts in masks.items():
@@ -75,7 +76,7 @@ class NetworkProbe:
         for metric, values in means.items():
             rows[self._name(metric)] = torch.stack(values).mean(0)
         if flow:  # `after` are now the features
-            rows |= self._ranks(after)
+            rows |= self._ranks(after, dear)
             rows[self._name("feature_norm")] = per_seed(metrics.feature_norm(after))
         return rows | self._overlap(masks, list(flow)) | self._weight(network, dear)
 
@@ -100,14 +101,15 @@ class NetworkProbe:
             rows["linear_fraction"] = metrics.linear_fraction_of(layer.units_last(share))
         return rows
 
-    def _ranks(self, after: Tensor, label: str = "") -> Rows:
+    def _ranks(self, after: Tensor, dear: bool, label: str = "") -> Rows:
         s = metrics.spectrum(after, gram=True)
-        centred = metrics.spectrum(after, centred=True, gram=True)
         ranks = {
             "effective_rank": metrics.effective_rank_of(s),
             "srank_001": metrics.srank_001_of(s),
-            "stable_rank_fro": metrics.stable_rank_fro_of(centred),
         }
+        if dear:  # of centred features: another decomposition
+            centred = metrics.spectrum(after, centred=True, gram=True)
+            ranks["stable_rank_fro"] = metrics.stable_rank_fro_of(centred)
         return {self._name(metric, label): per_seed(value) for metric, value in ranks.items()}
 
     def _alpha(self, layer: Watched, label: str) -> Rows:

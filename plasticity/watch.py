@@ -1,41 +1,47 @@
-"""What one update of an agent does, seen from before and after."""
+"""What one update of an agent does: its gradient, its step, and what the step achieves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from agents import Batch, Learner, Streams
 from plasticity import metrics
-from plasticity.layers import weight_layers
+from plasticity.layers import evaluating, lead_of, weight_layers
+from plasticity.network_probe import Rows
+
+GRAMA_TAUS = (0.025, 0.1)
 
 
 @dataclass
 class Before:
-    """The batch of an update, the state of the noise, and weights and losses before it."""
+    """The batch of an update, and before it the targets, the losses toward them, the weights."""
 
     batch: Batch
-    noise: dict[int, Tensor]
-    weights: dict[str, dict[nn.Parameter, Tensor]]
-    losses: dict[str, Tensor]
+    targets: dict[str, Tensor] = field(default_factory=dict)
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, dict[nn.Parameter, Tensor]] = field(default_factory=dict)
 
 
 class UpdateWatch:
     """Watches the first update after each look at what it saw; the others cost nothing.
 
-    It sees ``effective_lr`` and, of critics, ``one_step_plasticity`` on the batch of the update.
+    On the batch of the update it sees the gradient of each loss (``zero_grad_fraction``,
+    ``grama_fraction``), then ``effective_lr`` and, of critics, ``one_step_plasticity`` toward the
+    targets from before: as a label, a target does not move with the network.
 
     Args:
-        streams: Generators for the noise of losses, the same before and after the update.
+        streams: Generators for the noise of losses and targets.
     """
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
         self._armed = True
-        self._rows: dict[str, Tensor] = {}
+        self._rows: Rows = {}
         self._before: Before | None = None
 
     def before(self, learners: Mapping[str, Learner], batch: Batch) -> None:
@@ -43,12 +49,21 @@ class UpdateWatch:
         if not self._armed:
             return
         self._armed = False
-        weights = {
-            name: {p: p.detach().clone() for p in learner.network.parameters()}
-            for name, learner in learners.items()
-        }
-        noise = {i: state.clone() for i, state in self.streams.state_dict().items()}
-        self._before = Before(batch, noise, weights, self._losses(learners, batch))
+        self._before = before = Before(batch)
+        # Some activations draw numbers in training mode where there is a gradient.
+        with evaluating(learner.network for learner in learners.values()), metrics.unchecked():
+            for name, learner in learners.items():
+                if learner.inputs is None:
+                    continue
+                weights = {p: p.detach().clone() for p in learner.network.parameters()}
+                before.weights[name] = weights
+                target = None
+                if learner.td_target is not None:
+                    target = before.targets[name] = learner.td_target(batch, self.streams)
+                if learner.loss is not None:
+                    loss = learner.loss(batch, self.streams, target)
+                    self._rows |= gradients(f"plasticity/{name}", learner.network, loss)
+                    before.losses[name] = loss.detach()
 
     @torch.no_grad()
     def after(self, learners: Mapping[str, Learner]) -> None:
@@ -56,37 +71,53 @@ class UpdateWatch:
         if self._before is None:
             return
         before, self._before = self._before, None
-        now = self.streams.state_dict()
-        self.streams.load_state_dict(before.noise)
-        losses = self._losses(learners, before.batch)
-        self.streams.load_state_dict(now)
         with metrics.unchecked():
-            for name, learner in learners.items():
-                if learner.inputs is not None:
-                    weights = before.weights[name]
-                    self._rows[f"plasticity/{name}/effective_lr"] = _rate(weights, weights)
-                    for label, layer in weight_layers(learner.network).items():
-                        own = [p for p in layer.parameters(recurse=False) if p in weights]
-                        if own:  # else a remedy has frozen it
-                            rate = _rate(own, weights)
-                            self._rows[f"plasticity/{name}/effective_lr/{label}"] = rate
-                if name in losses:
-                    left = metrics.one_step_plasticity(before.losses[name], losses[name])
-                    self._rows[f"plasticity/{name}/one_step_plasticity"] = left.double()
+            for name, weights in before.weights.items():
+                learner, prefix = learners[name], f"plasticity/{name}"
+                self._rows[f"{prefix}/effective_lr"] = _rate(weights, weights)
+                for label, layer in weight_layers(learner.network).items():
+                    own = [p for p in layer.parameters(recurse=False) if p in weights]
+                    if own:  # else a remedy has frozen it
+                        self._rows[f"{prefix}/effective_lr/{label}"] = _rate(own, weights)
+                if name in before.targets and learner.loss is not None:
+                    loss = learner.loss(before.batch, self.streams, before.targets[name])
+                    left = metrics.one_step_plasticity(before.losses[name], loss)
+                    self._rows[f"{prefix}/one_step_plasticity"] = left.double()
 
-    def take(self) -> dict[str, Tensor]:
+    def take(self) -> Rows:
         """Returns what was seen since the last call, ``(S,)`` by name, and watches again."""
         rows, self._rows, self._armed = self._rows, {}, True
         return rows
 
-    @torch.no_grad()
-    def _losses(self, learners: Mapping[str, Learner], batch: Batch) -> dict[str, Tensor]:
-        """The losses that can't be negative: those of critics."""
-        return {
-            name: learner.loss(batch, self.streams)
-            for name, learner in learners.items()
-            if learner.loss is not None and learner.values is not None
-        }
+
+def gradients(prefix: str, network: nn.Module, loss: Tensor) -> Rows:
+    """Which weights and which units a loss ``(S,)`` reaches."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    found = torch.autograd.grad(loss.sum(), parameters, allow_unused=True)
+    grads = {
+        p: torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)
+    }
+    rows = {f"{prefix}/zero_grad_fraction": metrics.zero_grad_fraction(grads.values(), lead=1)}
+    units: dict[float, list[Tensor]] = {tau: [] for tau in GRAMA_TAUS}
+    layers = weight_layers(network)
+    for label, layer in layers.items():
+        own = [grads[p] for p in layer.parameters(recurse=False) if p in grads]
+        if not own:  # a remedy has frozen it
+            continue
+        rows[f"{prefix}/zero_grad_fraction/{label}"] = metrics.zero_grad_fraction(own, lead=1)
+        if label == list(layers)[-1]:  # the output, whose units can't be recycled
+            continue
+        weight: Any = layer.weight
+        scores = metrics.grama_scores(grads[weight], len(lead_of(layer)))
+        for tau in GRAMA_TAUS:
+            mask = (scores <= tau).flatten(1)
+            rows[f"{prefix}/grama_fraction@{tau:g}/{label}"] = mask.double().mean(-1)
+            units[tau].append(mask)
+    for tau, masks in units.items():
+        if masks:
+            pooled = torch.cat(masks, dim=1).double().mean(-1)
+            rows[f"{prefix}/grama_fraction@{tau:g}"] = pooled
+    return rows
 
 
 def _rate(parameters: Iterable[nn.Parameter], before: Mapping[nn.Parameter, Tensor]) -> Tensor:

@@ -107,7 +107,7 @@ def sign_entropy(pre_activations: Tensor) -> Tensor:
         pre_activations: Inputs of the activation, ``(..., B, U)``.
     """
     check(2, pre_activations=pre_activations)
-    p = (pre_activations > 0).double().mean(-2)  # (..., U)
+    p = (pre_activations > 0).count_nonzero(-2).double() / pre_activations.shape[-2]  # (..., U)
     entropies: Tensor = torch.special.entr(p) + torch.special.entr(1 - p)
     return entropies.mean(-1)
 
@@ -135,7 +135,8 @@ def linear_fraction_of(slope_share: Tensor) -> Tensor:
         slope_share: ``|phi'(x)| / L``, ``(..., B, U)``.
     """
     check(2, slope_share=slope_share)
-    return (slope_share < LINEAR_BELOW).flatten(-2).double().mean(-1)
+    flat = (slope_share < LINEAR_BELOW).flatten(-2)
+    return flat.count_nonzero(-1).double() / flat.shape[-1]
 
 
 def alpha_statistics(alpha: Tensor, lead: int = 0) -> dict[str, Tensor]:

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from plasticity.layers import lead_of, weight_layers
+from plasticity.layers import evaluating, lead_of, weight_layers
 from plasticity.mitigations.base import Mitigation, MitigationConfig, Subject, by_seed
-from plasticity.probe import evaluating
 
 
 @dataclass(frozen=True)

@@ -151,13 +151,14 @@ def test_every_activation_has_every_metric_for_each_seed(
         assert value.isfinite().all() or "dormant_overlap" in name, name
 
 
-def test_gradient_metrics_are_those_of_the_loss_on_the_probe_batch() -> None:
-    agent = subjects.dqn((0, 1))
+def test_gradient_metrics_are_those_of_the_loss_on_the_batch_of_an_update() -> None:
+    agent, watch = subjects.dqn((0, 1)), UpdateWatch(streams())
     batch = subjects.batch(agent, 32)
     first: Any = agent.q.torso
     with torch.no_grad():
         first.dense.layer_1.weights.bias[1, 0] = -100  # a dead unit of seed 1
-    rows = Probe(streams()).measure(agent.learners(), batch)
+    watch.before(agent.learners(), batch)
+    rows = watch.take()
     agent.loss(batch)[0].sum().backward()
     for seed in range(2):
         grads = [p.grad[seed].numpy().ravel() for p in agent.q.parameters() if p.grad is not None]
@@ -201,7 +202,7 @@ def test_an_update_is_watched_on_its_own_batch() -> None:
         moved = torch.cat((fresh.q.head.weight[seed].flatten(), fresh.q.head.bias[seed])) - head
         rate = rows["plasticity/q/effective_lr/head"][seed].item()
         assert rate == pytest.approx(float(moved.norm() / head.norm()), rel=1e-5)
-    after = fresh.loss(batch)[0]  # whose target has moved by tau
+    after = fresh.loss(batch, target)[0]
     expected = (1 - after / loss).clamp(0, 1)
     torch.testing.assert_close(rows["plasticity/q/one_step_plasticity"], expected.double())
     variance = agent.td_target(batch).double().var(-1, correction=0)
@@ -224,7 +225,7 @@ def test_churn_compares_the_same_states_at_two_probes() -> None:
     assert rows["plasticity/q/policy_churn"][1] == 0
 
 
-def test_the_probe_of_sac_knows_change_of_policy_and_losses_of_both() -> None:
+def test_sac_has_change_of_policy_and_gradients_of_both_networks() -> None:
     agent, probe = subjects.sac((0, 1)), Probe(streams())
     batch = subjects.batch(agent, 32)
     probe.measure(agent.learners(), batch)
@@ -234,8 +235,12 @@ def test_the_probe_of_sac_knows_change_of_policy_and_losses_of_both() -> None:
     rows = probe.measure(agent.learners(), batch)
     change = torch.linalg.vector_norm(agent.actor(batch.obs)[0].tanh() - before, dim=-1).mean(1)
     torch.testing.assert_close(rows["plasticity/actor/policy_change"], change.double())
-    assert "plasticity/actor/grama_fraction@0.1/layer_2" in rows
     assert "plasticity/critic/td_target_variance" in rows
+    watch = UpdateWatch(streams())
+    watch.before(agent.learners(), batch)
+    rows = watch.take()
+    assert "plasticity/actor/grama_fraction@0.1/layer_2" in rows
+    assert "plasticity/critic/zero_grad_fraction/head" in rows
 
 
 def test_overlap_is_the_share_of_dormant_units_that_stay_dormant() -> None:
