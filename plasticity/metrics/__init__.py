@@ -98,12 +98,14 @@ __all__ = [
 
 DESCRIPTIONS: dict[str, str] = {
     "dormant_fraction@tau": "share of units with mean |h_i| / mean over units <= tau (Sokar 2023)",
+    "dormant_fraction_of_layers@tau": "mean of dormant_fraction@tau over the layers of a network",
     "dead_fraction": "share of units with |h| < 1e-7 on every sample",
-    "dormant_overlap": "|dormant now and before| / |dormant before| (Dopamine, labs/redo)",
+    "dormant_overlap@tau": "|dormant now and before| / |dormant before| (Dopamine, labs/redo)",
     "grama_fraction@tau": "share of units with mean |dL/dW_i| / mean over units <= tau (GraMa)",
     "effective_rank": "exp(-sum p log p), p = s / sum s, of the features (Roy & Vetterli 2007)",
     "srank_001": "least k whose k largest s hold 99% of their sum, of the features (Kumar 2021)",
-    "stable_rank_fro": "sum s^2 / s_max^2, of weights and of centred features",
+    "stable_rank_fro": "sum s^2 / s_max^2, of the centred features",
+    "weight_stable_rank_fro": "stable_rank_fro of the weights of a layer, not centred",
     "feature_norm": "mean over the samples of the L2 norm of the features",
     "weight_rms": "sqrt(mean w^2)",
     "weight_change": "sqrt(mean (w - w at the last probe)^2)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -61,13 +62,13 @@ class Regularizer(Mitigation[C]):
         if not self.parameters:
             raise ValueError("it has no layers to regularise")
 
+    @abstractmethod
     def gradient(self, i: int) -> Tensor:
         """The gradient of the penalty of the i-th parameter, in its shape or as ``(L, ...)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def penalty(self, i: int) -> Tensor:
         """The penalty of the i-th parameter, ``(*lead, ...)`` or ``(L, ...)``, to be summed."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def before_step(self) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plasticity import metrics as p
+from plasticity.probe import METRICS
 
 Array = NDArray[np.float64]
 
@@ -481,11 +482,16 @@ def test_unchecked_a_diverged_seed_leaves_the_others_alone(rank: Callable[..., T
 
 def test_every_metric_is_described() -> None:
     own = set(p.alpha_statistics(torch.ones(1)))
+    own |= {"dormant_fraction_of_layers", "weight_stable_rank_fro"}  # which the probe composes
     for name, line in p.DESCRIPTIONS.items():
         stem = name.removesuffix("@tau")
         assert stem in own or callable(getattr(p, stem)), name
         assert "\n" not in line
         assert p.describe(name) == line
+
+
+def test_what_the_probe_logs_is_described() -> None:
+    assert {p.describe(name) for name in METRICS} == {*p.DESCRIPTIONS.values()}
 
 
 def test_descriptions_are_found_by_threshold() -> None:
