@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -12,14 +13,15 @@ import configs
 import envs
 from networks import ACTIVATIONS, describe
 from plasticity import MITIGATIONS
-from training import NonFiniteError, Trainer
+from training import NonFiniteError, Trainer, WorldError
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the program.
 
     Returns:
-        The exit code: 0, 1 after numbers that are not finite, 2 for bad input, 130 after Ctrl-C.
+        The exit code: 0, 1 after an error that stopped the run, 2 for bad input, 75 after a SIGTERM
+        ("the same command goes on"), 130 after Ctrl-C.
     """
     args = sys.argv[1:] if args is None else args
     console = Console()
@@ -41,13 +43,27 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         trainer.run()
     except NonFiniteError as error:
+        print(
+            f"train.py: stopped: {error}; the state is in {trainer.run_dir}/checkpoint/failed",
+            file=sys.stderr,
+        )
+        code = 1
+    except WorldError as error:
         print(f"train.py: stopped: {error}; the state is saved", file=sys.stderr)
         code = 1
+    except OSError as error:
+        print(f"train.py: stopped: {error}; the last checkpoint is as it was", file=sys.stderr)
+        code = 1
     except KeyboardInterrupt:  # the second one
-        trainer.interrupted = True
-    if trainer.interrupted:
-        console.print(f"interrupted at step {trainer.step}; what there is:")
-        code = 130
+        trainer.interrupted = signal.SIGINT
+    if trainer.interrupted is not None:
+        console.print(
+            f"interrupted at step {trainer.step}; the same command with --run-dir "
+            f"{trainer.run_dir} goes on; what there is:",
+            highlight=False,
+            soft_wrap=True,
+        )
+        code = 75 if trainer.interrupted == signal.SIGTERM else 130
     console.print(trainer.summary.table())
     console.print(
         f"everything is in {trainer.run_dir}; to look at it:\n"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,7 +86,8 @@ class Replay:
             name: torch.zeros(shape, dtype=dtype, device=self.device)
             for name, (shape, dtype) in shapes.items()
         }
-        self.steps = 0
+        self.steps = 0  # lifetime rows: row t lies at t % length
+        self.start = 0  # the first row that counts
         self.mean_age: Tensor | None = None  # of the last sample drawn by age, (S,)
         # Where the environments of a seed stand among the S * N columns: (S, 1)
         self._first_column = (
@@ -123,11 +125,43 @@ class Replay:
 
     def clear(self) -> None:
         """Forgets all transitions."""
-        self.steps = 0
+        self.start = self.steps
+
+    def cut(self) -> None:
+        """Ends the running episodes with the last step, if there is one."""
+        if self.steps:
+            self.store["ended"][(self.steps - 1) % self.length] = True
+
+    @property
+    def oldest(self) -> int:
+        """The oldest lifetime row that is held."""
+        return max(self.steps - self.length, self.start)
+
+    def rows(self, first: int, end: int) -> dict[str, Tensor]:
+        """Copies lifetime rows ``first`` to ``end - 1``: ``(end - first, S * N, ...)`` by name."""
+        at = torch.arange(first, end, device=self.device) % self.length
+        return {name: ring.index_select(0, at) for name, ring in self.store.items()}
+
+    def put_rows(self, first: int, rows: Mapping[str, Tensor]) -> None:
+        """Puts lifetime rows back from ``first`` on, as ``rows`` returned them."""
+        for name, ring in self.store.items():
+            at = torch.arange(first, first + len(rows[name]), device=self.device) % self.length
+            ring.index_copy_(0, at, rows[name].to(self.device))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all but the rows."""
+        state = {"steps": self.steps, "start": self.start, "streams": self.streams.state_dict()}
+        return state if self.mean_age is None else state | {"mean_age": self.mean_age}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over a state; the rows are put back by ``put_rows``."""
+        self.steps, self.start = state["steps"], state["start"]
+        self.streams.load_state_dict(state["streams"])
+        self.mean_age = state.get("mean_age")
 
     def __len__(self) -> int:
         """Returns the number of transitions of each seed that can be sampled."""
-        return max(min(self.steps, self.length) - self.n_step + 1, 0) * self.num_envs
+        return max(self.steps - self.oldest - self.n_step + 1, 0) * self.num_envs
 
     def sample(self, batch_size: int, streams: Streams | None = None) -> Batch:
         """Draws ``batch_size`` transitions for each seed, with replacement.
@@ -140,8 +174,7 @@ class Replay:
             return self._gather(*self._drawn_by_age(self.ages, batch_size))
         # (S, B) positions among the transitions of a seed, oldest first
         position = (streams or self.streams).integers(len(self), batch_size)
-        oldest = max(self.steps - self.length, 0)
-        time = position // self.num_envs + oldest
+        time = position // self.num_envs + self.oldest
         column = position % self.num_envs + self._first_column
         return self._gather(time, column)
 

@@ -77,8 +77,13 @@ class Config:
     """Threads of PyTorch; for small networks one is fastest."""
     compile: bool = False
     """Compile the loss of the Q-network or critic; that takes up to a minute first."""
-    checkpoint_every: int | None = None
-    """Environment steps between two saves of the agent; None: only at the end."""
+    checkpoint_every: int | None = 100_000
+    """Environment steps between two checkpoints, at which all episodes end; None: only when the run
+    ends or is interrupted."""
+    save_replay: bool = True
+    """Save the replay with each checkpoint; without it a run cannot go on."""
+    env_restarts: int = 0
+    """How often environments that fail are made again before the run stops."""
     log_every: int = 1_000
     """Environment steps between two rows of training metrics."""
     mitigation: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -126,7 +131,7 @@ class Config:
         for name in ("steps_per_task", "checkpoint_every", "eval_every"):
             if getattr(self, name) is not None:
                 _at_least(1, name, getattr(self, name))
-        for name in ("task", "task_seed", "seed"):
+        for name in ("task", "task_seed", "seed", "env_restarts"):
             if getattr(self, name) is not None:
                 _at_least(0, name, getattr(self, name))
         if self.threads > 1024:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from typing import Any, Literal, get_args
 
 import gymnasium as gym
@@ -87,6 +88,10 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         self._action_shifts = [s for s in reversed(self.shifts) if _overrides(s, "action")]
         self._reward_shifts = [s for s in self.shifts if _overrides(s, "reward")]
         self._begin_shifts = [s for s in enumerate(self.shifts) if _overrides(s[1], "begin")]
+        raw = env.observation_space
+        self._expected = None
+        if isinstance(raw, gym.spaces.Box):
+            self._expected = raw.shape, raw.dtype, raw.dtype.kind == "f"
         self._noise_seed: Any = None
         self._ends: tuple[int, int] | None = None
         self._nearest: int | None = None
@@ -99,8 +104,8 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         return self.made_by
 
     def show(self, task: int) -> None:
-        """Stays at task ``task``; reset before the next step."""
-        self.schedule = Stationary(task)
+        """Stays at task ``task`` from its beginning; reset before the next step."""
+        self.schedule, self.clock = Stationary(task), 0
         self._enter()
 
     def _enter(self) -> None:
@@ -168,6 +173,7 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         elif self._noise_seed is None:
             self._noise_seed = np.random.SeedSequence().entropy
         observation, info = self.env.reset(seed=seed, options=options)
+        self._check(observation)
         for index, shift in self._begin_shifts:
             shift.begin(np.random.default_rng((self._noise_seed, index, self.clock)))
         observation = self._observe(observation)
@@ -178,6 +184,9 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         for shift in self._action_shifts:
             action = shift.action(action)
         observation, reward, terminated, truncated, info = self.env.step(action)
+        self._check(observation)
+        if not isfinite(reward):
+            raise ValueError(f"{self._name()} has returned the reward {reward}")
         self.clock += self.stride
         moves = self.clock >= self.phase.end
         if moves and self.switch == "cut" and self.phase.position is None:
@@ -192,6 +201,25 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         if moves and self.switch != "episode":
             self._enter()
         return observation, scalar, terminated, truncated, info
+
+    def _check(self, observation: Any) -> None:
+        """Refuses what a vector of environments would cast, and what no network can learn from."""
+        if self._expected is None:
+            return
+        shape, dtype, floating = self._expected
+        received = getattr(observation, "shape", None), getattr(observation, "dtype", None)
+        if received != (shape, dtype):
+            raise ValueError(
+                f"{self._name()} has returned an observation of shape and dtype {received}; its "
+                f"space says {(shape, dtype)}"
+            )
+        # One sum is cheaper than a look at each number; it may overflow.
+        if floating and not isfinite(observation.sum()) and not np.isfinite(observation).all():
+            raise ValueError(f"{self._name()} has returned an observation with NaN or infinity")
+
+    def _name(self) -> str:
+        spec = self.env.spec
+        return f"environment {spec.id if spec else brief(self.env)}"
 
     def _observe(self, observation: Any) -> Any:
         for shift in self._observation_shifts:

@@ -169,10 +169,16 @@ def show_task(vector: VectorEnv[Any, Any, Any], task: int) -> None:
         vector.show(task)  # type: ignore[attr-defined]  # the native vector
 
 
-def reset_seeds(seeds: Sequence[int], num_envs: int) -> list[int]:
-    """Returns a seed of its own for each copy of each seed, in the order of ``make_vec``."""
+def reset_seeds(seeds: Sequence[int], num_envs: int, *when: int) -> list[int]:
+    """Returns a seed of its own for each copy of each seed, in the order of ``make_vec``.
+
+    Args:
+        seeds: The seeds.
+        num_envs: Number of copies N for each seed.
+        *when: Numbers of at least 0 that tell one reset from another.
+    """
     return [
-        int(np.random.SeedSequence((seed, copy)).generate_state(1)[0] >> 1)
+        int(np.random.SeedSequence((seed, copy, *when)).generate_state(1)[0] >> 1)
         for seed in seeds
         for copy in range(num_envs)
     ]

@@ -80,6 +80,15 @@ class NetworkProbe:
             rows[self._name("feature_norm")] = per_seed(metrics.feature_norm(after))
         return rows | self._overlap(masks, list(flow)) | self._weight(network, dear)
 
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Returns what changes are measured from."""
+        return {"weights": dict(self._weights), "dormant": dict(self._dormant)}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device | str) -> None:
+        """Takes over a state that ``state_dict`` returned."""
+        self._weights = {label: value.to(device) for label, value in state["weights"].items()}
+        self._dormant = {label: value.to(device) for label, value in state["dormant"].items()}
+
     def _name(self, metric: str, layer: str = "") -> str:
         return f"plasticity/{self.name}/{metric}" + (f"/{layer}" if layer else "")
 

@@ -107,6 +107,30 @@ class Probe:
         of_network = self._networks.setdefault(name, NetworkProbe(name))
         return of_network.measure(network, inputs, dear=dear)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what the next probe compares with."""
+        state: dict[str, Any] = {
+            "networks": {name: of.state_dict() for name, of in self._networks.items()},
+            "actions": dict(self._last_actions),
+        }
+        if self.streams is not None:
+            state["noise"] = self.streams.state_dict()
+        if self._last_batch is not None:
+            state["batch"] = self._last_batch._asdict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that ``state_dict`` returned."""
+        device = "cpu" if self.streams is None else self.streams.device
+        self._networks = {name: NetworkProbe(name) for name in state["networks"]}
+        for name, of_network in self._networks.items():
+            of_network.load_state_dict(state["networks"][name], device)
+        self._last_actions = {name: value.to(device) for name, value in state["actions"].items()}
+        if self.streams is not None:
+            self.streams.load_state_dict(state["noise"])
+        if "batch" in state:
+            self._last_batch = Batch(**{n: value.to(device) for n, value in state["batch"].items()})
+
     def distributions(self) -> dict[str, Tensor]:
         """Returns alpha and the score of each unit at the last probe, of all seeds, for histograms.
 

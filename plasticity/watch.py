@@ -84,6 +84,16 @@ class UpdateWatch:
                     left = metrics.one_step_plasticity(before.losses[name], loss)
                     self._rows[f"{prefix}/one_step_plasticity"] = left.double()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what it has seen; between two updates there is nothing else."""
+        return {"armed": self._armed, "rows": dict(self._rows)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that ``state_dict`` returned."""
+        device = self.streams.device
+        self._armed = state["armed"]
+        self._rows = {name: value.to(device) for name, value in state["rows"].items()}
+
     def take(self) -> Rows:
         """Returns what was seen since the last call, ``(S,)`` by name, and watches again."""
         rows, self._rows, self._armed = self._rows, {}, True

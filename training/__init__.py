@@ -2,5 +2,6 @@
 
 from training.finite import NonFiniteError
 from training.trainer import Trainer
+from training.worlds import WorldError
 
-__all__ = ["NonFiniteError", "Trainer"]
+__all__ = ["NonFiniteError", "Trainer", "WorldError"]

@@ -22,6 +22,18 @@ class Episodes:
         self.shape = (num_seeds, num_envs)
         self._return, self._length = np.zeros(self.shape), np.zeros(self.shape, int)
 
+    def cut(self) -> None:
+        """Forgets the episodes that run: they end here, and their returns say nothing."""
+        self._return[:], self._length[:] = 0.0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what has been added up."""
+        return {"return": self._return.tolist(), "length": self._length.tolist()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that ``state_dict`` returned."""
+        self._return[:], self._length[:] = state["return"], state["length"]
+
     def count(
         self,
         step: int,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 import envs
 from agents import Agent
@@ -29,6 +30,7 @@ class Evaluator:
     def __init__(self, config: Config) -> None:
         self.config = config
         benchmark = envs.find_benchmark(config.env)
+        self.changes = benchmark is not None
         if config.task is not None:
             self.tasks = [config.task]
         else:
@@ -82,7 +84,7 @@ class Evaluator:
 
     def _play(self, agent: Agent, task: int, stop: Callable[[], bool]) -> Array:
         """Returns the mean return of one episode of every environment, ``(S,)``."""
-        if len(self.tasks) > 1:
+        if self.changes:
             envs.show_task(self.envs, task)
         seeds = [SEED_OFFSET + seed for seed in self.config.seeds]
         obs, _ = self.envs.reset(seed=envs.reset_seeds(seeds, self.shape[1]))
@@ -113,6 +115,15 @@ class Evaluator:
                 for i, k in enumerate(self.tasks)
             ],
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the returns so far; the environments begin anew with each evaluation."""
+        return {name: torch.from_numpy(getattr(self, name)) for name in ("at_end", "at_visit_end")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that ``state_dict`` returned."""
+        for name in ("at_end", "at_visit_end"):
+            setattr(self, name, state[name].numpy())
 
     def close(self) -> None:
         """Closes the environments."""

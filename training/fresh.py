@@ -34,10 +34,9 @@ from training import continual
 from training.finite import NonFiniteError
 from training.rundir import write_json
 from training.summary import cell, measure
+from training.tracking import FRESH_SUFFIX
 from training.trainer import Trainer
 
-SUFFIX = ".fresh"
-"""Of the event file that this program writes, and writes again when it is asked again."""
 SHOWN = ("area", "area_of_fresh", "plasticity", "plasticity_of_means", "forward_transfer")
 
 
@@ -51,6 +50,7 @@ def fresh_config(config: Config, task: int, steps: int, cache: Path) -> Config:
         on_switch="keep",
         eval_every=None,
         checkpoint_every=None,
+        save_replay=False,
         run_dir=None,
     )
     matters = {k: v for k, v in fresh.used().items() if k not in ("log_every", "run_dir")}
@@ -140,9 +140,9 @@ def compare(run_dir: Path, cache: Path, console: Console) -> bool:
         cells = [cell(measures[name], "{:.2f}") if name in measures else "-" for name in SHOWN]
         table.add_row(str(task), str(visit["visit"]), *cells)
         points += [(name, value["mean"], visit["end"]) for name, value in measures.items()]
-    for old in run_dir.glob(f"events.out.tfevents.*{SUFFIX}"):
+    for old in run_dir.glob(f"events.out.tfevents.*{FRESH_SUFFIX}"):
         old.unlink()
-    with SummaryWriter(str(run_dir), filename_suffix=SUFFIX) as board:
+    with SummaryWriter(str(run_dir), filename_suffix=FRESH_SUFFIX) as board:
         for name, mean, end in points:
             if mean is not None:
                 board.add_scalar(f"continual/{name}", mean, end)

@@ -39,8 +39,12 @@ class ProgressLine:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds of training, those before an interruption included."""
         return time.monotonic() - self._started
+
+    def go_on_from(self, seconds: float) -> None:
+        """Counts seconds of training before an interruption."""
+        self._started -= seconds
 
     def show(self, step: int, task: int, ret: float, dormant: float) -> None:
         """Shows where the run is.

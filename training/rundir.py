@@ -1,48 +1,117 @@
-"""The folder of a run: made once, never written over."""
+"""The folder of a run: whose it is, what is in it, and that one process works in it at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import time
 from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import yaml
 
 from configs import Config, differences, read_yaml
 
+LOCK = ".lock"
 
-def prepare(config: Config) -> Path:
-    """Makes the run directory and writes the resolved settings to ``config.yaml``.
+
+class RunDir(NamedTuple):
+    """A folder that this process may write to.
+
+    Attributes:
+        path: Where it is.
+        exists: Whether it holds a run with these settings, to go on with.
+        lock: Held until it is closed, or the process ends.
+    """
+
+    path: Path
+    exists: bool
+    lock: IO[str]
+
+
+def open_run(config: Config) -> RunDir:
+    """Makes or opens the run directory, and locks it.
+
+    A new one gets the resolved settings as ``config.yaml``.  One that holds a run must have the
+    same settings; ``total_steps`` may be larger than before.
 
     Raises:
-        ValueError: If the directory cannot be written or already holds a run.
+        ValueError: If the directory cannot be written, is in use, has links in it, or holds a run
+            with other settings.
     """
     run_dir = Path(config.run_dir or _default(config))
     settings = config.used()
     del settings["run_dir"]  # it may be moved
     file = run_dir / "config.yaml"
-    if file.exists():
-        different = differences(read_yaml(file), settings)
-        if different:
-            raise ValueError(
-                f"{run_dir} holds a run with another configuration ({'; '.join(different)}): "
-                "give another --run-dir"
-            )
-        raise ValueError(f"{run_dir} already holds this run: give another --run-dir")
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        with file.open("x") as new:  # never over another process's
-            new.write(yaml.safe_dump(_plain(settings), sort_keys=False))
+        lock = _lock(run_dir)
+        exists = file.exists()
+        if exists:
+            _refuse_links(run_dir)
+            _compare(run_dir, read_yaml(file), settings)
+        write_text(file, yaml.safe_dump(_plain(settings), sort_keys=False))
     except OSError as error:
         raise ValueError(f"the run directory {run_dir} cannot be written: {error}") from error
-    return run_dir
+    return RunDir(run_dir, exists, lock)
 
 
 def write_json(file: Path, content: object) -> None:
     """Writes a JSON file aside and then in place, so that it is never half there."""
+    write_text(file, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Writes a file aside and then in place."""
     aside = file.with_name(file.name + ".tmp")
-    aside.write_text(json.dumps(content, indent=2) + "\n")
-    aside.replace(file)
+    try:
+        with aside.open("w") as new:
+            new.write(text)
+            new.flush()
+            os.fsync(new.fileno())
+        aside.replace(file)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _lock(run_dir: Path) -> IO[str]:
+    """Takes a lock that the system takes back when the process ends, however it ends."""
+    lock = os.fdopen(os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+")
+    try:
+        # Unlike flock, this one is not inherited by processes in which environments run.
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = lock.read(20).strip()
+        lock.close()
+        by = f" (process {owner})" if owner.isdecimal() else ""
+        raise ValueError(f"another process{by} works in the run directory {run_dir}") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _refuse_links(run_dir: Path) -> None:
+    """A run directory of a stranger might lead anywhere."""
+    for path in run_dir.rglob("*"):
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link: a run directory must not have any")
+
+
+def _compare(run_dir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    different = differences(old, {**new, "total_steps": old.get("total_steps")})
+    if different:
+        raise ValueError(
+            f"{run_dir} holds a run with another configuration ({'; '.join(different)}): "
+            "give another --run-dir"
+        )
+    if not isinstance(old.get("total_steps"), int) or old["total_steps"] > new["total_steps"]:
+        raise ValueError(
+            f"`total_steps` should be at least the {old.get('total_steps')} of the run in "
+            f"{run_dir}. Received {new['total_steps']}"
+        )
 
 
 def _default(config: Config) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,14 @@ class Summary:
         """Returns a visit; the one that is running if it never began."""
         same = (v for v in reversed(self.visits) if (v.task, v.visit) == (task, visit))
         return next(same, self.now)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all visits, as JSON takes them."""
+        return {"visits": [asdict(visit) for visit in self.visits]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that ``state_dict`` returned."""
+        self.visits = [Visit(**visit) for visit in state["visits"]]
 
     def as_dict(self) -> list[dict[str, Any]]:
         """Returns one entry for each visit, as ``summary.json`` holds it; NaN becomes null."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,6 +21,9 @@ from training.summary import intervals
 NEEDLE = 8
 """Points of each part of a needle, one step apart: TensorBoard smooths curves, and keeps one point
 for each step, so that a needle of a single point would vanish."""
+TABLE = "metrics.csv"
+FRESH_SUFFIX = ".fresh"
+"""Of the event file that ``training.fresh`` writes: not the tracker's."""
 HEADER = ("step", "seed", "task", "visit", "name", "value")
 
 
@@ -35,6 +40,10 @@ class Tracker:
         networks: Names of the networks, for the charts.
         evaluation: Whether there are evaluations to chart.
         mitigations: Names of the remedies, for the charts.
+        state: From ``state_dict``, to go on from: what was written later is cut off.
+
+    Raises:
+        ValueError: If what the state counts on is no longer there.
     """
 
     def __init__(
@@ -44,17 +53,25 @@ class Tracker:
         networks: Sequence[str],
         evaluation: bool = False,
         mitigations: Sequence[str] = (),
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self.seeds = seeds
-        self._file = (run_dir / "metrics.csv").open("w", newline="")
-        self._csv = csv.writer(self._file, lineterminator="\n")
-        self._csv.writerow(HEADER)
-        self._board = SummaryWriter(str(run_dir))
-        self._board.add_custom_scalars(layout(networks, len(seeds) > 1, evaluation, mitigations))
-        self._board.add_text("guide/how to read this", GUIDE)
-        self._board.add_text("guide/metrics", metrics_guide())
+        self.run_dir = run_dir
         self._recent: list[tuple[int, int, float]] = []  # (seed index, task, return)
         self._lowest, self._highest = math.inf, -math.inf
+        if state is not None:
+            self._recent = [(int(s), int(task), float(ret)) for s, task, ret in state["recent"]]
+            self._lowest, self._highest = state["lowest"], state["highest"]
+        cut_back(run_dir, state["sizes"] if state is not None else {})
+        self._file = (run_dir / TABLE).open("a", newline="")
+        self._csv = csv.writer(self._file, lineterminator="\n")
+        self._board = SummaryWriter(str(run_dir))
+        if state is None:
+            self._csv.writerow(HEADER)
+            charts = layout(networks, len(seeds) > 1, evaluation, mitigations)
+            self._board.add_custom_scalars(charts)
+            self._board.add_text("guide/how to read this", GUIDE)
+            self._board.add_text("guide/metrics", metrics_guide())
 
     def episode(
         self, step: int, index: int, task: int, visit: int, ret: float, length: int
@@ -137,7 +154,40 @@ class Tracker:
         self._file.flush()
         self._board.flush()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Brings all to the disk for good, and returns what to go on from."""
+        self.flush()
+        sizes = {}
+        for file in written(self.run_dir):
+            with file.open("rb") as descriptor:
+                os.fsync(descriptor.fileno())
+            sizes[file.name] = file.stat().st_size
+        return {
+            "sizes": sizes,
+            "recent": [list(row) for row in self._recent],
+            "lowest": self._lowest,
+            "highest": self._highest,
+        }
+
     def close(self) -> None:
         """Flushes and closes the files."""
         self._file.close()
         self._board.close()
+
+
+def written(run_dir: Path) -> list[Path]:
+    """Returns the files that trackers have written in a run directory."""
+    events = sorted(run_dir.glob("events.out.tfevents*"))
+    return [run_dir / TABLE, *(file for file in events if not file.name.endswith(FRESH_SUFFIX))]
+
+
+def cut_back(run_dir: Path, sizes: Mapping[str, int]) -> None:
+    """Cuts the files of trackers back to sizes, and deletes those that have none."""
+    for name, size in sizes.items():
+        file = run_dir / name
+        if file not in written(run_dir) or not file.exists() or file.stat().st_size < size:
+            raise ValueError(f"{file} is not there up to its {size} bytes at the last checkpoint")
+        os.truncate(file, size)
+    for file in written(run_dir):
+        if file.name not in sizes:
+            file.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,38 +13,43 @@ from torch import Tensor
 
 import envs
 from agents import AGENTS, Agent, Replay, Streams
+from agents.agent import Array
+from agents.saving import DamagedError
 from agents.spaces import tensor_dtype, tensor_shape, to_tensor
 from configs import Config
 from plasticity import Mitigations, Probe, UpdateWatch, seams
 from plasticity.mitigations.replay import age_weights
-from training import checkpoint
+from training.checkpoints import Checkpoints
 from training.dashboard import return_against_dormant
 from training.device import pick_device
 from training.episodes import Episodes
 from training.evaluation import Evaluator, score
-from training.finite import check_finite, to_lists
+from training.finite import NonFiniteError, check_finite, to_lists
+from training.header import print_header
 from training.interrupt import on_interrupt
 from training.progress import ProgressLine
-from training.rundir import prepare, write_json
+from training.rundir import open_run, write_json
 from training.summary import Summary, interval
 from training.tracking import Tracker
+from training.worlds import WorldError, Worlds
 
 
 class Trainer:
-    """Trains all seeds of a run in one process.
+    """Trains all seeds of a run in one process, or goes on with a run that was broken off.
 
     Args:
         config: The settings.
         console: Where progress goes.
 
     Raises:
-        ValueError: If the settings do not fit the environment, the machine or the run directory.
+        ValueError: If the settings do not fit the environment, the machine or the run directory,
+            or what is there cannot be gone on with.
     """
 
     def __init__(self, config: Config, console: Console) -> None:
         self.config, self.console = config, console
         torch.set_num_threads(config.threads)
-        device = pick_device(config.device)
+        self.device = pick_device(config.device)
         seeds, self.num_seeds, num_envs = config.seeds, config.num_seeds, config.num_envs
         self.schedule = envs.schedule_of(config.env, config.steps_per_task, config.task)
         # An oracle that is told of the switch ends the episode there.
@@ -53,54 +59,58 @@ class Trainer:
                 f"`on_switch` needs an environment that switches; {config.env} drifts. "
                 f"Received {config.on_switch}"
             )
-        self.envs: Any = envs.make_vec(
-            config.env,
-            num_envs,
-            seeds=seeds,
-            task=config.task,
-            task_seed=config.task_seed,
-            steps_per_task=config.steps_per_task,
-            show_task=config.show_task,
-            vectorization_mode=config.vector,
-            switch="cut" if oracle else None,
-        )
-        spaces = self.envs.single_observation_space, self.envs.single_action_space
-        self.device = device
+        self.worlds = Worlds(config, switch="cut" if oracle else None)
+        vector = self.worlds.vector
+        self.spaces = vector.single_observation_space, vector.single_action_space
         settings = config.agent_config
         self.replay = Replay(
             min(settings.buffer_size, config.total_steps),
             seeds,
             num_envs,
-            tensor_shape(spaces[0]),
-            tensor_dtype(spaces[0]),
-            tensor_shape(spaces[1]),
-            tensor_dtype(spaces[1]),
+            tensor_shape(self.spaces[0]),
+            tensor_dtype(self.spaces[0]),
+            tensor_shape(self.spaces[1]),
+            tensor_dtype(self.spaces[1]),
             gamma=settings.gamma,
             n_step=settings.n_step,
             ages=age_weights(config.remedies),
-            device=device,
+            device=self.device,
         )
-        self.probe_streams = Streams(seeds, "probe", device)
+        self.probe_streams = Streams(seeds, "probe", self.device)
         self._make_agent()
         self.evaluator = Evaluator(config) if config.eval_every else None
-        self.run_dir = prepare(config)
-        networks = [name for name, learner in self.learners.items() if learner.inputs is not None]
-        self.tracker = Tracker(
-            self.run_dir, seeds, networks, bool(config.eval_every), config.mitigation
-        )
         self.summary = Summary(seeds)
+        self._episodes = Episodes(self.num_seeds, num_envs)
         self.step = self.born = 0
-        self.interrupted = False
+        self.interrupted: int | None = None  # the signal
         self._metrics: dict[str, Tensor] = {}
         self._last_dormant = math.nan
-        self._episodes = Episodes(self.num_seeds, num_envs)
+        self._obs: Array | None = None  # (S * N, ...)
+        self._actions: Array | None = None  # chosen, but not taken
+        self._looked = True  # at what the last step has brought
+        self._seconds = 0.0  # before an interruption
+        self._own = open_run(config)
+        self.run_dir = self._own.path
+        self.checkpoints = Checkpoints(self.run_dir, self.replay if config.save_replay else None)
+        self.resumed = self._own.exists and self.checkpoints.exist()
+        if not self.resumed and (self.run_dir / "summary.json").exists():
+            raise ValueError(
+                f"{self.run_dir} holds a run without a checkpoint to go on from: give another "
+                "--run-dir"
+            )
+        tracked: Mapping[str, Any] | None = None
+        if self.resumed:
+            tracked = self._resume()
+        networks = [name for name, learner in self.learners.items() if learner.inputs is not None]
+        self.tracker = Tracker(
+            self.run_dir, seeds, networks, bool(config.eval_every), config.mitigation, tracked
+        )
 
     def _make_agent(self) -> None:
         """Makes an agent that has learned nothing."""
         config = self.config
         self.agent: Agent = AGENTS[config.agent](
-            self.envs.single_observation_space,
-            self.envs.single_action_space,
+            *self.spaces,
             config.seeds,
             config.agent_config,
             activation=config.activation,
@@ -118,88 +128,128 @@ class Trainer:
         if config.compile:
             self.agent.compile()
 
+    @property
+    def finished(self) -> bool:
+        """Whether all steps have been taken."""
+        return self.step >= self.config.total_steps and self._looked
+
     def run(self) -> Summary:
-        """Trains until the last step, Ctrl-C or an error; what was learned is on disk then."""
-        config = self.config
-        remedies = f" and {', '.join(config.mitigation)}" if config.mitigation else ""
-        sizes = {
-            name: sum(p.numel() for p in learner.network.parameters()) // self.num_seeds
-            for name, learner in self.learners.items()
-            if learner.inputs is not None
-        }
-        self.console.print(
-            f"{config.agent} with {config.activation}{remedies} in {config.env}, "
-            f"{self.num_seeds} seed{'s' * (self.num_seeds > 1)} from {config.seed}, "
-            f"on {self.agent.device}; replay {self.replay.nbytes / 1e6:.1f} MB\n"
-            f"parameters of each seed: {', '.join(f'{n} {size:,}' for n, size in sizes.items())}\n"
-            f"writing to {self.run_dir}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        first = self.schedule.at(0).end
-        if config.total_steps <= first < math.inf:
-            self.console.print(
-                f"warning: the first task lasts {first:.0f} steps, so nothing changes in the "
-                f"{config.total_steps} of this run; --steps-per-task or a -small environment "
-                "makes tasks shorter",
-                highlight=False,
-                soft_wrap=True,
-            )
-        self.progress = ProgressLine(self.console, config.total_steps)
+        """Trains until the last step, a signal or an error; what was learned is on disk then.
+
+        Raises:
+            NonFiniteError: If a loss or a parameter is no longer finite.
+            WorldError: If an environment fails, more often than it may.
+            OSError: If the disk does not take what is written.
+        """
+        print_header(self)
+        if self.finished:
+            self._close()
+            return self.summary
+        self.progress = ProgressLine(self.console, self.config.total_steps)
+        self.progress.go_on_from(self._seconds)
         try:
             with on_interrupt(self._interrupt):
-                self._loop()
+                try:
+                    self._loop()
+                except NonFiniteError:
+                    self.checkpoints.save_failed(self.state_dict())
+                    raise
+                except WorldError:
+                    self._save()
+                    raise
+                else:
+                    self._save()
         finally:
             self.progress.stop()
             self._finish()
         return self.summary
 
     def _loop(self) -> None:
-        config, num_envs = self.config, self.config.num_envs
-        obs, _ = self.envs.reset(seed=envs.reset_seeds(config.seeds, num_envs))
-        self.summary.begin(*self._phase(), start=0)
-        while self.step < config.total_steps and not self.interrupted:
-            # Act
-            self.mitigations.observe(self._by_seed(obs))
-            actions = self.agent.act(self._by_seed(obs), self.step - self.born)
+        if self._obs is None:
+            self._obs = self.worlds.begin(0)
+            self.summary.begin(*self._phase(), start=0)
+        if not self._looked:
+            self._look()
+        while self.step < self.config.total_steps and self.interrupted is None:
+            self._advance()
+            self._look()
 
-            # Observe
-            actions = actions.reshape(-1, *actions.shape[2:])
-            next_obs, reward, terminated, truncated, infos = self.envs.step(actions)
-            self.step += num_envs
-            self._store(obs, actions, reward, next_obs, terminated, truncated, infos)
-            ended = terminated | truncated
-            paid = score(reward, ended, infos)
-            self._episodes.count(self.step, paid, ended, infos, self.summary, self.tracker)
-            obs = next_obs
+    def _advance(self) -> None:
+        """One step of all environments, and the updates that it brings."""
+        assert self._obs is not None
+        # Act
+        if self._actions is None:
+            self.mitigations.observe(self._by_seed(self._obs))
+            chosen = self.agent.act(self._by_seed(self._obs), self.step - self.born)
+            self._actions = chosen.reshape(-1, *chosen.shape[2:])
 
-            # Learn
-            for _ in range(self._updates_due()):
-                batch = self.replay.sample(self.agent.batch_size)
-                self.watch.before(self.learners, batch)
-                self._metrics |= self.agent.update(batch)
-                self.watch.after(self.learners)
-                self.mitigations.after_update()
+        # Observe
+        try:
+            following = self.worlds.step(self._actions)
+        except WorldError as error:
+            self._restart(error)
+            return
+        actions, self._actions = self._actions, None
+        next_obs, reward, terminated, truncated, infos = following
+        self.step += self.config.num_envs
+        self._looked = False
+        self._store(self._obs, actions, reward, next_obs, terminated, truncated, infos)
+        ended = terminated | truncated
+        paid = score(reward, ended, infos)
+        self._episodes.count(self.step, paid, ended, infos, self.summary, self.tracker)
+        self._obs = next_obs
 
-            # Probe
-            switch = self._phase() != (self.summary.now.task, self.summary.now.visit)
-            last = self.step >= config.total_steps
-            if (switch or last or self._due(config.probe.every)) and len(self.replay):
-                self._probe()
-            if self.evaluator and (switch or last or self._due(config.eval_every or 1)):
-                self._evaluate(self.evaluator, switch or last)
+        # Learn
+        for _ in range(self._updates_due()):
+            batch = self.replay.sample(self.agent.batch_size)
+            self.watch.before(self.learners, batch)
+            self._metrics |= self.agent.update(batch)
+            self.watch.after(self.learners)
+            self.mitigations.after_update()
 
-            # Log
-            if switch or last or self._due(config.log_every):
-                self._log()
-            if switch or last:
-                self._draw()
-            if switch and not last and not self.interrupted:
-                self.summary.begin(*self._phase(), start=self.step)
-                self.tracker.switch(self.step, *self._phase())
-                self._on_switch()
-            if config.checkpoint_every and self._due(config.checkpoint_every):
-                self._save()
+    def _look(self) -> None:
+        """Looks at what the step has brought; a signal may break it off before anything is done."""
+        config = self.config
+        switch = self._phase() != (self.summary.now.task, self.summary.now.visit)
+        last = self.step >= config.total_steps
+        evaluates = self.evaluator and (switch or last or self._due(config.eval_every or 1))
+        if evaluates and not self._evaluate(switch or last):
+            return
+        self._looked = True
+
+        # Probe
+        if (switch or last or self._due(config.probe.every)) and len(self.replay):
+            self._probe()
+
+        # Log
+        if switch or last or self._due(config.log_every):
+            self._log()
+        if switch or last:
+            self._draw()
+        if switch and not last:
+            self.summary.begin(*self._phase(), start=self.step)
+            self.tracker.switch(self.step, *self._phase())
+            self._on_switch()
+        if self._due(config.checkpoint_every or config.total_steps) and not last:
+            self._begin_anew()
+            self._save()
+
+    def _restart(self, error: WorldError) -> None:
+        """Makes environments that have failed again, if they may."""
+        if self.worlds.restarts >= self.config.env_restarts:
+            raise error
+        self.worlds.restarts += 1
+        self._warn(
+            f"{error}; restart {self.worlds.restarts} of {self.config.env_restarts} at step "
+            f"{self.step}"
+        )
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Ends all episodes where they are."""
+        self._obs, self._actions = self.worlds.begin(self.step), None
+        self.replay.cut()
+        self._episodes.cut()
 
     def _store(
         self,
@@ -226,6 +276,8 @@ class Trainer:
             torch.from_numpy(terminated),
             torch.from_numpy(ended),
         )
+        if self.checkpoints.log:
+            self.checkpoints.log.grow()
 
     def _updates_due(self) -> int:
         """How many updates this step brings: the replay ratio, exact over the whole run."""
@@ -245,12 +297,15 @@ class Trainer:
             self._make_agent()
             self.born, self._metrics = self.step, {}
 
-    def _evaluate(self, evaluator: Evaluator, visit_ends: bool) -> None:
+    def _evaluate(self, visit_ends: bool) -> bool:
+        """Evaluates; False if a signal breaks it off."""
+        assert self.evaluator is not None
         now = self.summary.now
         drifts = self.schedule.at(self.step).position is not None  # and is at no task
         ends = now.task if visit_ends and not drifts else None
-        rows = evaluator.evaluate(self.agent, ends, stop=lambda: self.interrupted)
+        rows = self.evaluator.evaluate(self.agent, ends, stop=lambda: self.interrupted is not None)
         self.tracker.rows(self.step, now.task, now.visit, rows)
+        return bool(rows)
 
     def _probe(self) -> None:
         check_finite(self._metrics, self.learners, self.config.seeds, self.step)
@@ -301,27 +356,94 @@ class Trainer:
         recent = [ret for episodes in now.episodes for _, ret, _ in episodes[-10:]]
         self.progress.show(self.step, now.task, interval(recent)[0], self._last_dormant)
 
-    def _save(self) -> None:
-        state = {
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all that the run goes on from, but for the rows of the replay."""
+        own = {
             "step": self.step,
-            "agent": self.agent.state_dict(),
-            "mitigations": self.mitigations.state_dict(),
-            "replay_streams": self.replay.streams.state_dict(),
-            "probe_streams": self.probe_streams.state_dict(),
+            "born": self.born,
+            "looked": self._looked,
+            "seconds": self.progress.seconds,
+            "last_dormant": self._last_dormant,
+            "metrics": self._metrics,
         }
-        checkpoint.save(self.run_dir / "checkpoint", state)
+        if self._actions is not None:
+            own["actions"] = torch.from_numpy(self._actions)
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {
+            "trainer": own,
+            "recipe": {},
+            "tracker": self.tracker.state_dict(),
+            "worlds": self.worlds.state_dict(),
+            **parts,
+        }
+
+    def _parts(self) -> dict[str, Any]:
+        """What has a state; remedies may change networks, so they come before the agent."""
+        parts = {
+            "mitigations": self.mitigations,
+            "agent": self.agent,
+            "replay": self.replay,
+            "probe_streams": self.probe_streams,
+            "probe": self.probe,
+            "watch": self.watch,
+            "episodes": self._episodes,
+            "summary": self.summary,
+        }
+        return parts | {"evaluator": self.evaluator} if self.evaluator else parts
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Takes over a state, but for environments and files."""
+        own = state["trainer"]
+        self.step, self.born, self._looked = own["step"], own["born"], own["looked"]
+        self._seconds, self._last_dormant = own["seconds"], own["last_dormant"]
+        self._metrics = {n: value.to(self.device) for n, value in own["metrics"].items()}
+        self._actions = own["actions"].numpy() if "actions" in own else None
+        self._make_agent()  # a damaged state may have been half taken
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self._state = state
+
+    def _resume(self) -> Mapping[str, Any]:
+        """Goes to the last checkpoint; returns what the tracker goes on from."""
+        try:
+            problems = self.checkpoints.load(self._take)
+            state = self._state
+            del self._state
+            self._obs, same = self.worlds.load_state_dict(state["worlds"])
+        except (DamagedError, WorldError) as error:
+            raise ValueError(str(error)) from error
+        if not same:
+            problems.append(
+                "the environment does not repeat itself: its episodes begin anew, and the run goes "
+                "on another way than it would have"
+            )
+            self._begin_anew()
+        for problem in problems:
+            self._warn(problem)
+        tracked: Mapping[str, Any] = state["tracker"]
+        return tracked
+
+    def _save(self) -> None:
+        try:
+            saved = self.checkpoints.save(self.step, self.state_dict)
+        except OSError as error:
+            self._warn(
+                f"the checkpoint at step {self.step} cannot be written ({error}); those before it "
+                "are as they were"
+            )
+            return
+        self.tracker.scalar("time/checkpoint_seconds", saved.seconds, self.step)
+        self.tracker.scalar("time/checkpoint_megabytes", saved.bytes / 1e6, self.step)
 
     def _finish(self) -> None:
-        self._save()
         self.tracker.returns(self.step)
         evaluation = self.evaluator.as_dict() if self.evaluator else {"tasks": []}
         for row in evaluation["tasks"]:
             if row["forgetting"]["mean"] is not None:
                 name = f"continual/forgetting/task_{row['task']}"
                 self.tracker.scalar(name, row["forgetting"]["mean"], self.step)
-        self.tracker.close()
         result: dict[str, Any] = {
-            "finished": self.step >= self.config.total_steps,
+            "finished": self.finished,
             "steps": self.step,
             "seconds": round(self.progress.seconds, 1),
             "seeds": list(self.config.seeds),
@@ -330,9 +452,18 @@ class Trainer:
         if self.evaluator:
             result["evaluation"] = evaluation
         write_json(self.run_dir / "summary.json", result)
-        self.envs.close()  # only now: workers may be gone, and then this raises
+        self._close()
+
+    def _close(self) -> None:
+        self.tracker.close()
+        self.worlds.close()
         if self.evaluator:
             self.evaluator.close()
+        self.checkpoints.close()
+        self._own.lock.close()
+
+    def _warn(self, text: str) -> None:
+        self.console.print(f"warning: {text}", highlight=False, soft_wrap=True)
 
     def _phase(self) -> tuple[int, int]:
         """Task and visit of the next step; all seeds share the schedule."""
@@ -345,6 +476,6 @@ class Trainer:
         """``(S * N, ...)`` to ``(S, N, ...)``."""
         return array.reshape(self.num_seeds, self.config.num_envs, *array.shape[1:])
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, number: int) -> None:
         """Ends the run after the current step."""
-        self.interrupted = True
+        self.interrupted = number

@@ -115,17 +115,20 @@ class Mitigations:
         for key, mitigation in self.at_work.items():
             own = {
                 "state": mitigation.state_dict(),
+                "notes": dict(mitigation.notes),
                 "streams": mitigation.subject.streams.state_dict(),
             }
-            state[key.replace("/", ":")] = own
+            state[key] = own
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a state that ``state_dict`` returned."""
         self.updates = state["updates"]
         for key, mitigation in self.at_work.items():
-            own = state[key.replace("/", ":")]
+            own = state[key]
             mitigation.load_state_dict(own["state"])
+            device = mitigation.subject.streams.device
+            mitigation.notes = {what: note.to(device) for what, note in own["notes"].items()}
             mitigation.subject.streams.load_state_dict(own["streams"])
 
 

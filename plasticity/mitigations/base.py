@@ -120,7 +120,7 @@ class Mitigation(Generic[C]):
 
     def __init__(self, config: C, subject: Subject) -> None:
         self.config, self.subject = config, subject
-        self._notes: dict[str, Tensor] = {}
+        self.notes: dict[str, Tensor] = {}
 
     def before_step(self) -> None:
         """Between backward and the optimizer's step: gradients may be changed."""
@@ -136,12 +136,12 @@ class Mitigation(Generic[C]):
 
     def report(self) -> dict[str, Tensor]:
         """Returns what to log, ``(S,)`` by name: here what was counted since the last call."""
-        notes, self._notes = self._notes, {}
+        notes, self.notes = self.notes, {}
         return notes
 
     def count(self, name: str, number: Tensor) -> None:
         """Adds to what ``report`` returns: a number for each seed, ``(S,)``."""
-        self._notes[name] = self._notes[name] + number if name in self._notes else number
+        self.notes[name] = self.notes[name] + number if name in self.notes else number
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what it must remember to go on: tensors and what JSON can hold."""

@@ -19,7 +19,7 @@ from plasticity.mitigations.churn import CChain, CChainConfig
 from tests.plasticity.penalties import KINDS, added, shift, subject, trained
 from tests.plasticity.remedies import learn, state_of, subject_of
 from tests.plasticity.subjects import dqn, sac
-from training import checkpoint
+from agents import saving
 
 SETTINGS = CChainConfig(strength=0.5, batch_size=7)
 
@@ -166,14 +166,14 @@ def test_frozen_parameters_get_no_gradient() -> None:
 def test_the_last_weights_are_in_the_state(tmp_path: Path) -> None:
     of, other = subject("critic"), subject("critic")
     remedy, again = CChain(SETTINGS, of), CChain(SETTINGS, other)
-    checkpoint.save(tmp_path / "first", {"remedy": remedy.state_dict()})
-    again.load_state_dict(checkpoint.load(tmp_path / "first")["remedy"])
+    saving.save(tmp_path / "first", {"remedy": remedy.state_dict()})
+    again.load_state_dict(saving.load(tmp_path / "first")["remedy"])
     assert not any(gradient.any() for gradient in added(other, again).values())
     added(of, remedy)
     shift(of)
-    checkpoint.save(tmp_path / "next", {"remedy": remedy.state_dict()})
+    saving.save(tmp_path / "next", {"remedy": remedy.state_dict()})
     other.network.load_state_dict(of.network.state_dict())
-    again.load_state_dict(checkpoint.load(tmp_path / "next")["remedy"])
+    again.load_state_dict(saving.load(tmp_path / "next")["remedy"])
     expected = added(of, remedy)
     assert any(gradient.any() for gradient in expected.values())
     for name, gradient in added(other, again).items():

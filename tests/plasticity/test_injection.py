@@ -22,7 +22,7 @@ from plasticity.mitigations.injection import (
 from plasticity.probe import Probe
 from tests.plasticity.remedies import learn, state_of, subject_of
 from tests.plasticity.subjects import IMAGE, VECTOR, attach, batch, dqn, sac
-from training import checkpoint
+from agents import saving
 
 NAME = "plasticity-injection"
 SEEDS = (0, 1)
@@ -244,8 +244,8 @@ def test_a_new_agent_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
         agent.update(batch(agent))
         remedies.after_update()
     state = {"agent": agent.state_dict(), "mitigations": remedies.state_dict()}
-    checkpoint.save(tmp_path / "checkpoint", state)
-    loaded = checkpoint.load(tmp_path / "checkpoint")
+    saving.save(tmp_path / "checkpoint", state)
+    loaded = saving.load(tmp_path / "checkpoint")
     resumed = attach(other, chosen)
     resumed.load_state_dict(loaded["mitigations"])  # first, it injects
     other.load_state_dict(loaded["agent"])

@@ -15,7 +15,7 @@ from plasticity.mitigations.base import Subject
 from plasticity.mitigations.kron import Kron, KronConfig
 from plasticity.mitigations.seams import seams
 from tests.plasticity.subjects import IMAGE, batch, dqn, sac
-from training import checkpoint
+from agents import saving
 
 
 def parameters(*lead: int, seed: int = 0) -> list[nn.Parameter]:
@@ -95,13 +95,13 @@ def test_a_seed_is_the_same_alone_and_among_others() -> None:
 def test_it_goes_on_exactly_from_a_checkpoint(tmp_path: Path) -> None:
     params = parameters(2)
     optimizer = Kron(params, 0.1, streams=Streams([0, 1], "kron"))
-    checkpoint.save(tmp_path / "new", optimizer.state_dict())
-    optimizer.load_state_dict(checkpoint.load(tmp_path / "new"))
+    saving.save(tmp_path / "new", optimizer.state_dict())
+    optimizer.load_state_dict(saving.load(tmp_path / "new"))
     for step in range(3):
         gradients(params, step)
         params[1].grad = None  # learns later
         optimizer.step()
-    checkpoint.save(tmp_path / "state", optimizer.state_dict())
+    saving.save(tmp_path / "state", optimizer.state_dict())
     again = [nn.Parameter(p.detach().clone()) for p in params]
     other = Kron(again, 5.0, streams=Streams([8, 9], "kron"))
     gradients(again, 0)
@@ -109,7 +109,7 @@ def test_it_goes_on_exactly_from_a_checkpoint(tmp_path: Path) -> None:
     with torch.no_grad():
         for p, q in zip(again, params, strict=True):
             p.copy_(q)
-    other.load_state_dict(checkpoint.load(tmp_path / "state"))
+    other.load_state_dict(saving.load(tmp_path / "state"))
     for step in range(3, 6):
         for some, stepping in ((params, optimizer), (again, other)):
             gradients(some, step)

@@ -16,7 +16,7 @@ from plasticity.mitigations.registry import CONFLICTS
 from plasticity.mitigations.regularizers import L2InitConfig
 from plasticity.mitigations.replay import SampleWeightDecayConfig, age_weights
 from tests.plasticity.subjects import attach, batch, dqn, sac
-from training import checkpoint
+from agents import saving
 
 SHORT: dict[str, dict[str, Any]] = {  # settings with which something happens within ten updates
     "continual-backprop": {"maturity": 2, "rate": 0.2},
@@ -82,10 +82,10 @@ def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(name: str, kind: Any, tmp_p
     learn(agent, remedies, range(5))
     # First the remedies, which may change the make of a network, then the agent.
     state = {"remedies": remedies.state_dict(), "agent": agent.state_dict()}
-    checkpoint.save(tmp_path / "checkpoint", state)
+    saving.save(tmp_path / "checkpoint", state)
     learn(agent, remedies, range(5, 10))
     again, resumed = make(name, kind)
-    state = checkpoint.load(tmp_path / "checkpoint")
+    state = saving.load(tmp_path / "checkpoint")
     resumed.load_state_dict(state["remedies"])
     again.load_state_dict(state["agent"])
     learn(again, resumed, range(5, 10))

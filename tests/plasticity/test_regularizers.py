@@ -23,7 +23,7 @@ from plasticity.mitigations.regularizers import (
 from tests.plasticity.penalties import KINDS, added, each, shift, subject, trained, weights
 from tests.plasticity.remedies import subject_of
 from tests.plasticity.subjects import attach, dqn, sac
-from training import checkpoint
+from agents import saving
 
 Make = Callable[[Subject], Regularizer[Any]]
 
@@ -125,10 +125,10 @@ def test_a_seed_does_not_feel_the_others(name: str, kind: str) -> None:
 def test_the_first_weights_are_in_the_state(name: str, tmp_path: Path) -> None:
     of, other = subject("critic"), subject("critic", (8, 9))
     remedy = MAKE[name](of)
-    checkpoint.save(tmp_path / "state", {"remedy": remedy.state_dict()})
+    saving.save(tmp_path / "state", {"remedy": remedy.state_dict()})
     again = MAKE[name](other)
     other.network.load_state_dict(of.network.state_dict())
-    again.load_state_dict(checkpoint.load(tmp_path / "state")["remedy"])
+    again.load_state_dict(saving.load(tmp_path / "state")["remedy"])
     shift(of)
     shift(other)
     expected = added(of, remedy)

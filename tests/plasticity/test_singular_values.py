@@ -22,7 +22,7 @@ from plasticity.mitigations.singular_values import (
 from tests.plasticity.penalties import KINDS, added, each, shift, subject, trained, weights
 from tests.plasticity.remedies import subject_of
 from tests.plasticity.subjects import sac
-from training import checkpoint
+from agents import saving
 
 Make = Callable[[Subject], Regularizer[Any]]
 
@@ -186,10 +186,10 @@ def test_a_seed_gets_the_same_alone_and_among_others(name: str) -> None:
 def test_the_vectors_are_in_the_state(tmp_path: Path) -> None:
     of, other = subject("critic"), subject("critic", (8, 9))
     remedy = MAKE["spectral"](of)
-    checkpoint.save(tmp_path / "state", {"remedy": remedy.state_dict()})
+    saving.save(tmp_path / "state", {"remedy": remedy.state_dict()})
     again = MAKE["spectral"](other)
     other.network.load_state_dict(of.network.state_dict())
-    again.load_state_dict(checkpoint.load(tmp_path / "state")["remedy"])
+    again.load_state_dict(saving.load(tmp_path / "state")["remedy"])
     assert torch.equal(remedy.report()["penalty"], again.report()["penalty"])
     expected = added(of, remedy)
     for path, gradient in added(other, again).items():

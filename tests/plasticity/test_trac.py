@@ -16,7 +16,7 @@ from plasticity.mitigations.seams import seams
 from plasticity.mitigations.trac import TRAC, TRACConfig, erfi
 from plasticity.mitigations.upgd import UPGD
 from tests.plasticity.subjects import attach, batch, dqn, sac
-from training import checkpoint
+from agents import saving
 
 
 def parameters(num_seeds: int = 2) -> list[nn.Parameter]:
@@ -138,15 +138,15 @@ def test_it_goes_on_exactly_from_a_checkpoint(tmp_path: Path, base: str) -> None
 
     params = parameters()
     optimizer = made(params, 1.0)
-    checkpoint.save(tmp_path / "new", optimizer.state_dict())
-    optimizer.load_state_dict(checkpoint.load(tmp_path / "new"))
+    saving.save(tmp_path / "new", optimizer.state_dict())
+    optimizer.load_state_dict(saving.load(tmp_path / "new"))
     for step in range(3):
         gradients(params, step)
         optimizer.step()
-    checkpoint.save(tmp_path / "state", optimizer.state_dict())
+    saving.save(tmp_path / "state", optimizer.state_dict())
     again = [nn.Parameter(p.detach().clone()) for p in params]
     other = made(again, 5.0)
-    other.load_state_dict(checkpoint.load(tmp_path / "state"))
+    other.load_state_dict(saving.load(tmp_path / "state"))
     for step in range(3, 6):
         for some, stepping in ((params, optimizer), (again, other)):
             gradients(some, step)

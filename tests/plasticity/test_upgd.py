@@ -14,7 +14,7 @@ from agents import Streams
 from plasticity.mitigations.seams import seams
 from plasticity.mitigations.upgd import UPGD, UPGDConfig
 from tests.plasticity.subjects import batch, dqn, sac
-from training import checkpoint
+from agents import saving
 
 
 def parameters(*shapes: tuple[int, ...], seed: int = 0) -> list[torch.nn.Parameter]:
@@ -109,10 +109,10 @@ def test_it_goes_on_exactly_from_a_checkpoint(tmp_path: Path) -> None:
     for t in range(3):
         gradients(params, t)
         optimizer.step()
-    checkpoint.save(tmp_path / "state", optimizer.state_dict())
+    saving.save(tmp_path / "state", optimizer.state_dict())
     again = [torch.nn.Parameter(p.detach().clone()) for p in params]
     other = UPGD(again, 7.0, sigma=3.0, streams=Streams([8, 9], "upgd"))
-    other.load_state_dict(checkpoint.load(tmp_path / "state"))
+    other.load_state_dict(saving.load(tmp_path / "state"))
     for t in range(3, 6):
         for some, stepping in ((params, optimizer), (again, other)):
             gradients(some, t)

@@ -12,7 +12,8 @@ import torch
 from rich.console import Console
 
 import configs
-from training import NonFiniteError, Trainer, checkpoint
+from agents import saving
+from training import NonFiniteError, Trainer
 
 SMALL = "--env obs-shift-cartpole --steps-per-task 100 --total-steps 300 --dqn.hidden 8 8 "
 PROBED = "--probe.every 7 --probe.batch-size 99 --probe.dear-every 20 --probe.refit-every 50"
@@ -164,8 +165,8 @@ def test_seed_three_alone_begins_as_among_five(tmp_path: Path) -> None:
 def test_checkpoint_restores_the_agent(tmp_path: Path) -> None:
     t = trainer(tmp_path / "r")
     t.run()
-    state = checkpoint.load(tmp_path / "r" / "checkpoint")
-    assert state["step"] == 300
+    state = saving.newest(tmp_path / "r" / "checkpoint")[1]
+    assert state["trainer"]["step"] == 300
     fresh = trainer(tmp_path / "fresh", "--seed 9")
     fresh.agent.load_state_dict(state["agent"])
     batch = t.replay.sample(8)
@@ -180,7 +181,7 @@ def test_checkpoint_of_layers_that_share_one_alpha(tmp_path: Path) -> None:
     first = trainer(tmp_path / "r", flags)
     first.run()
     fresh = trainer(tmp_path / "fresh", f"{flags} --seed 5")
-    fresh.agent.load_state_dict(checkpoint.load(tmp_path / "r" / "checkpoint")["agent"])
+    fresh.agent.load_state_dict(saving.newest(tmp_path / "r" / "checkpoint")[1]["agent"])
     alphas = [
         [value for name, value in t.agent.state_dict()["q"].items() if name.endswith("alpha")]
         for t in (first, fresh)
@@ -193,7 +194,7 @@ def test_checkpoint_of_layers_that_share_one_alpha(tmp_path: Path) -> None:
 
 def test_checkpoint_before_the_first_update_can_be_loaded(tmp_path: Path) -> None:
     trainer(tmp_path / "r", "--dqn.learning-starts 1000").run()
-    state = checkpoint.load(tmp_path / "r" / "checkpoint")
+    state = saving.newest(tmp_path / "r" / "checkpoint")[1]
     trainer(tmp_path / "fresh").agent.load_state_dict(state["agent"])
     assert state["agent"]["updates"] == 0
 
@@ -214,7 +215,7 @@ def test_an_interrupt_ends_after_the_step_with_all_files(tmp_path: Path) -> None
     assert t.interrupted
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
     assert (summary["finished"], summary["steps"]) == (False, 120)
-    assert checkpoint.load(tmp_path / "r" / "checkpoint")["step"] == 120
+    assert saving.newest(tmp_path / "r" / "checkpoint")[1]["trainer"]["step"] == 120
 
 
 @pytest.mark.parametrize(("where", "what"), [("loss", "a loss"), ("weight", "a parameter")])
@@ -235,7 +236,7 @@ def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path, where: str, wh
     t.agent.update = poison  # type: ignore[method-assign]  # a diverging agent
     with pytest.raises(NonFiniteError, match=f"{what} of network q, seed 5, is .* at step 50"):
         t.run()
-    assert checkpoint.load(tmp_path / "r" / "checkpoint")["step"] == 50
+    assert saving.load(tmp_path / "r" / "checkpoint" / "failed")["trainer"]["step"] == 50
     assert json.loads((tmp_path / "r" / "summary.json").read_text())["finished"] is False
 
 
@@ -243,7 +244,8 @@ def test_a_run_is_never_written_over(tmp_path: Path) -> None:
     trainer(tmp_path / "r")
     with pytest.raises(ValueError, match=r"another configuration \(dqn.gamma: 0.99 -> 0.5; seed: "):
         trainer(tmp_path / "r", "--dqn.gamma 0.5 --seed 3")
-    with pytest.raises(ValueError, match="already holds this run"):
+    (tmp_path / "r" / "summary.json").touch()
+    with pytest.raises(ValueError, match="without a checkpoint to go on from"):
         trainer(tmp_path / "r")
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"the run directory .* cannot be written"):
