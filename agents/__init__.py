@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from agents.agent import Agent, Batch, Learner, Seams, Streams
 from agents.dqn import DQN, DQNConfig
+from agents.loading import Trained, load, recipe
 from agents.replay import Replay
 from agents.sac import SAC, SACConfig
 
@@ -22,4 +23,7 @@ __all__ = [
     "SACConfig",
     "Seams",
     "Streams",
+    "Trained",
+    "load",
+    "recipe",
 ]

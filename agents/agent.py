@@ -94,6 +94,10 @@ class Agent(Protocol):
     """Updates per environment step and seed; may be below or above 1."""
     learning_starts: int
     """Environment steps of random actions before the first update."""
+    config: Any
+    """Its settings, a dataclass."""
+    architectures: dict[str, Architecture]
+    """What each of its networks is made of."""
 
     def act(self, obs: Array, step: int, *, explore: bool = True) -> Array:
         """Chooses actions.

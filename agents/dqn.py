@@ -102,8 +102,10 @@ class DQN:
         self.device = torch.device(device)
         self.num_actions, self.first_action = int(action_space.n), int(action_space.start)
         usual = Architecture(config.hidden, activation, adalin or AdaLinConfig())
-        architecture = seams.architecture("q", usual)
-        self.q = QNetwork(obs_shape, self.num_actions, len(seeds), architecture, config.dueling)
+        self.architectures = {"q": seams.architecture("q", usual)}
+        self.q = QNetwork(
+            obs_shape, self.num_actions, len(seeds), self.architectures["q"], config.dueling
+        )
         initialize(self.q, Streams(seeds, "initialize").generators)
         self.q.to(self.device)
         self.target = copy.deepcopy(self.q).requires_grad_(False)

@@ -109,10 +109,12 @@ class SAC:
             usual = Architecture(config.hidden, own or activation, adalin or AdaLinConfig())
             return seams.architecture(name, usual)
 
-        of_actor = architecture("actor", config.actor_activation)
-        of_critic = architecture("critic", config.critic_activation)
-        self.actor = GaussianActor(obs_shape, self.num_actions, num_seeds, of_actor)
-        self.critic = TwinCritic(obs_shape, self.num_actions, num_seeds, of_critic)
+        self.architectures = made = {
+            "actor": architecture("actor", config.actor_activation),
+            "critic": architecture("critic", config.critic_activation),
+        }
+        self.actor = GaussianActor(obs_shape, self.num_actions, num_seeds, made["actor"])
+        self.critic = TwinCritic(obs_shape, self.num_actions, num_seeds, made["critic"])
         first, learn = config.initial_temperature, config.learn_temperature
         self.temperature = Temperature(num_seeds, first, learn=learn)
         initial = Streams(seeds, "initialize").generators

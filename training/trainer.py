@@ -12,7 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 import envs
-from agents import AGENTS, Agent, Replay, Streams
+from agents import AGENTS, Agent, Replay, Streams, recipe
 from agents.agent import Array
 from agents.saving import DamagedError
 from agents.spaces import tensor_dtype, tensor_shape, to_tensor
@@ -371,7 +371,7 @@ class Trainer:
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         return {
             "trainer": own,
-            "recipe": {},
+            "recipe": recipe(self.config.agent, self.agent, self.spaces, self.config.seeds),
             "tracker": self.tracker.state_dict(),
             "worlds": self.worlds.state_dict(),
             **parts,

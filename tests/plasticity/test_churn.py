@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents import Batch, Learner, Seams, Streams
+from agents import Batch, Learner, Seams, Streams, saving
 from networks import observe
 from plasticity.mitigations import Subject
 from plasticity.mitigations.architecture import SimBaRemedyConfig, simba
@@ -19,7 +19,6 @@ from plasticity.mitigations.churn import CChain, CChainConfig
 from tests.plasticity.penalties import KINDS, added, shift, subject, trained
 from tests.plasticity.remedies import learn, state_of, subject_of
 from tests.plasticity.subjects import dqn, sac
-from agents import saving
 
 SETTINGS = CChainConfig(strength=0.5, batch_size=7)
 

@@ -11,18 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents import DQN, Agent, Seams, Streams
+from agents import DQN, Agent, Seams, Streams, saving
 from networks import AdaLinConfig, SimBaConfig
+from networks.injected import InjectedHead
 from plasticity.mitigations import MitigationConfig
 from plasticity.mitigations.injection import (
-    InjectedHead,
     PlasticityInjection,
     PlasticityInjectionConfig,
 )
 from plasticity.probe import Probe
 from tests.plasticity.remedies import learn, state_of, subject_of
 from tests.plasticity.subjects import IMAGE, VECTOR, attach, batch, dqn, sac
-from agents import saving
 
 NAME = "plasticity-injection"
 SEEDS = (0, 1)

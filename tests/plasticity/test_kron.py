@@ -10,12 +10,11 @@ import torch
 from pytorch_optimizer import Kron as Library
 from torch import nn
 
-from agents import Seams, Streams
+from agents import Seams, Streams, saving
 from plasticity.mitigations.base import Subject
 from plasticity.mitigations.kron import Kron, KronConfig
 from plasticity.mitigations.seams import seams
 from tests.plasticity.subjects import IMAGE, batch, dqn, sac
-from agents import saving
 
 
 def parameters(*lead: int, seed: int = 0) -> list[nn.Parameter]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from agents import Agent
+from agents import Agent, saving
 from configs.schema import Config, section
 from plasticity.mitigations import MITIGATIONS, Mitigations, check_pairs, seams
 from plasticity.mitigations.recycling import ReDoConfig
@@ -16,7 +16,6 @@ from plasticity.mitigations.registry import CONFLICTS
 from plasticity.mitigations.regularizers import L2InitConfig
 from plasticity.mitigations.replay import SampleWeightDecayConfig, age_weights
 from tests.plasticity.subjects import attach, batch, dqn, sac
-from agents import saving
 
 SHORT: dict[str, dict[str, Any]] = {  # settings with which something happens within ten updates
     "continual-backprop": {"maturity": 2, "rate": 0.2},

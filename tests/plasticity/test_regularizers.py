@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from agents import saving
 from plasticity.mitigations import Subject
 from plasticity.mitigations.regularizers import (
     L2,
@@ -23,7 +24,6 @@ from plasticity.mitigations.regularizers import (
 from tests.plasticity.penalties import KINDS, added, each, shift, subject, trained, weights
 from tests.plasticity.remedies import subject_of
 from tests.plasticity.subjects import attach, dqn, sac
-from agents import saving
 
 Make = Callable[[Subject], Regularizer[Any]]
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from agents import saving
 from plasticity.mitigations import Subject
 from plasticity.mitigations.regularizers import Regularizer
 from plasticity.mitigations.singular_values import (
@@ -22,7 +23,6 @@ from plasticity.mitigations.singular_values import (
 from tests.plasticity.penalties import KINDS, added, each, shift, subject, trained, weights
 from tests.plasticity.remedies import subject_of
 from tests.plasticity.subjects import sac
-from agents import saving
 
 Make = Callable[[Subject], Regularizer[Any]]
 

@@ -10,13 +10,12 @@ import scipy.special
 import torch
 from torch import nn
 
-from agents import Streams
+from agents import Streams, saving
 from plasticity.mitigations.base import Subject
 from plasticity.mitigations.seams import seams
 from plasticity.mitigations.trac import TRAC, TRACConfig, erfi
 from plasticity.mitigations.upgd import UPGD
 from tests.plasticity.subjects import attach, batch, dqn, sac
-from agents import saving
 
 
 def parameters(num_seeds: int = 2) -> list[nn.Parameter]:

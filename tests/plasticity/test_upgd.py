@@ -10,11 +10,10 @@ import pytest
 import torch
 from stable_baselines3 import DQN
 
-from agents import Streams
+from agents import Streams, saving
 from plasticity.mitigations.seams import seams
 from plasticity.mitigations.upgd import UPGD, UPGDConfig
 from tests.plasticity.subjects import batch, dqn, sac
-from agents import saving
 
 
 def parameters(*shapes: tuple[int, ...], seed: int = 0) -> list[torch.nn.Parameter]:

@@ -1,0 +1,127 @@
+"""Let a trained agent play, and record it: ``python play.py RUN --video run.mp4``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+import agents
+import configs
+import envs
+from training.evaluation import SEED_OFFSET
+
+ENDLESS = 1 << 62
+"""Frames of one video: all episodes."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs the program; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="play.py", description=__doc__)
+    parser.add_argument("run", type=Path, help="the folder of a run")
+    parser.add_argument("--episodes", type=int, default=3, help="how many to play (default: 3)")
+    parser.add_argument("--seed", type=int, help="seed of the run whose agent plays (the first)")
+    parser.add_argument("--task", type=int, help="task of a benchmark (the run's, or 0)")
+    parser.add_argument("--video", type=Path, help="file to record to, .mp4")
+    parser.add_argument("--stochastic", action="store_true", help="explore as in training")
+    options = parser.parse_args(args)
+    try:
+        play(options)
+    except ValueError as error:
+        print(f"play.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def play(options: argparse.Namespace) -> None:
+    """Plays, prints returns, and writes the video.
+
+    Raises:
+        ValueError: If there is no such run, task or seed, or no picture can be made of the game.
+    """
+    if options.episodes < 1:
+        raise ValueError(f"`episodes` should be at least 1. Received {options.episodes}")
+    video: Path | None = options.video
+    if video is not None and (video.suffix != ".mp4" or video.exists()):
+        raise ValueError(f"`video` should be a new .mp4 file. Received {video}")
+    config = configs.parse(["--config", str(options.run / "config.yaml")])
+    trained = agents.load(options.run, seed=options.seed)
+    env = make(config, options.task, trained.seed, video is not None)
+    with tempfile.TemporaryDirectory() as folder:
+        if video is not None:
+            env = record(env, folder)
+        try:
+            episodes(env, trained, options.episodes, deterministic=not options.stochastic)
+        finally:
+            env.close()
+        if video is not None:
+            (film,) = Path(folder).glob("film/*.mp4")
+            try:
+                with film.open("rb") as source, video.open("xb") as target:
+                    target.write(source.read())
+            except OSError as error:
+                raise ValueError(f"the video {video} cannot be written: {error}") from error
+            print(f"recorded to {video}")
+
+
+def make(config: configs.Config, task: int | None, seed: int, pictures: bool) -> Any:
+    """Makes the environment of a run, at one of its tasks."""
+    changes = envs.find_benchmark(config.env) is not None
+    if task is not None and not changes:
+        raise ValueError(f"`task` is for environments that change; {config.env} does not")
+    if pictures and not os.environ.get("DISPLAY"):  # pictures need no screen
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    if task is None:
+        task = config.task or 0
+    settings: dict[str, Any] = {"task": task, "show_task": config.show_task} if changes else {}
+    if changes:
+        settings["task_seed"] = seed if config.task_seed is None else config.task_seed
+    if pictures:
+        settings["render_mode"] = "rgb_array"
+    return envs.make(config.env, **settings)
+
+
+def record(env: Any, folder: str) -> Any:
+    """Wraps an environment so that all that it shows becomes one film in a folder."""
+    try:
+        return gym.wrappers.RecordVideo(
+            env,
+            f"{folder}/film",
+            episode_trigger=lambda episode: episode == 0,
+            video_length=ENDLESS,
+        )
+    except gym.error.DependencyNotInstalled:
+        raise ValueError(
+            "`video` needs the extra 'video': pip install -c constraints.txt -e '.[video]'"
+        ) from None
+
+
+def episodes(env: Any, trained: agents.Trained, number: int, *, deterministic: bool) -> None:
+    """Plays episodes and prints their returns; of clipped rewards, what the game itself paid."""
+    returns = []
+    for episode in range(number):
+        obs, _ = env.reset(seed=trained.seed + SEED_OFFSET + episode)
+        total, length, ended = 0.0, 0, False
+        while not ended:
+            action, _ = trained.predict(obs, deterministic=deterministic)
+            obs, reward, terminated, truncated, info = env.step(action)
+            total += float(info.get("score", reward))
+            length += 1
+            ended = terminated or truncated
+        returns.append(total)
+        print(f"episode {episode}: return {total:.1f}, {length} steps", flush=True)
+    print(f"mean return of {number}: {np.mean(returns):.1f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
