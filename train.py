@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -40,6 +41,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"train.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     code = 0
+    threading.excepthook = lambda _: None  # a writer's error reaches the main thread, too
     try:
         trainer.run()
     except NonFiniteError as error:

@@ -16,6 +16,8 @@ from training.replay_log import ReplayLog
 KEPT = 2
 FAILED = "failed"
 """Name of a state that nobody goes on from: the one in which numbers were not finite."""
+_MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)
+"""What may be raised by a state that was sound when it was saved, but of something else."""
 
 
 class Saved(NamedTuple):
@@ -82,20 +84,22 @@ class Checkpoints:
         for path in saved(self.folder):
             try:
                 state = load(path)
-                files = list(state["replay_files"]["files"])
-                if self.log is None or not state["replay_files"]["saved"]:
-                    raise ValueError(
-                        f"the run in {self.folder.parent} was saved without its replay "
-                        "(--no-save-replay): it cannot go on"
-                    )
-                take(state)
-                self.log.restore(files)
+                listed = state["replay_files"]
+                files = list(listed["files"])
+                if listed["saved"] and self.log is not None:
+                    take(state)
+                    self.log.restore(files)
             except DamagedError as error:
                 problems.append(str(error))
                 continue
-            except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+            except _MISFITS as error:
                 problem = " ".join(f"{type(error).__name__}: {error}".split())
                 raise ValueError(f"{path} is not a state of this run: {problem}") from error
+            if not listed["saved"] or self.log is None:
+                raise ValueError(
+                    f"the run in {self.folder.parent} was saved without its replay "
+                    "(--no-save-replay): it cannot go on"
+                )
             self._files = {int(path.name): files}
             return problems
         raise DamagedError(

@@ -119,6 +119,7 @@ class Worlds:
         """Closes them, also where one has failed."""
         with contextlib.suppress(Exception):  # workers may be gone
             self.vector.close(**{"terminate": True} if self._broken else {})
+        self.vector.closed = True  # else it would try again when it is collected
 
     def _failed(self, error: Exception) -> WorldError:
         self._broken = True

@@ -19,7 +19,7 @@ SPACES: dict[str, Any] = {
     "dqn": (VECTOR, gym.spaces.Discrete(3)),
     "sac": (VECTOR, gym.spaces.Box(-1, 1, (2,))),
 }
-REMEDIES: dict[str, dict[str, int]] = {
+REMEDIES: dict[str, dict[str, Any]] = {
     "layer-norm": {},
     "simba": {"critic_width": 8, "actor_width": 8},
     "nap": {},

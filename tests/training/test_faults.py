@@ -1,0 +1,205 @@
+"""Worlds that fail, full disks, signals, clocks, two processes: all cost nothing but time."""
+
+import errno
+import io
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+import configs
+import train
+from agents import saving
+from tests.training import faulty
+from tests.training.test_resume import DQN, assert_same, run
+from training import Trainer, WorldError
+
+ROOT = Path(__file__).parents[2]
+FAULTY = DQN.replace("obs-shift-cartpole --steps-per-task 100", faulty.ID)
+
+
+def loud(flags: str, run_dir: Path) -> tuple[Trainer, io.StringIO]:
+    output = io.StringIO()
+    config = configs.parse([*flags.split(), "--run-dir", str(run_dir)])
+    return Trainer(config, Console(file=output, width=1000)), output
+
+
+# Environments
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("raise", "RuntimeError: the simulator has crashed"),
+        ("nan", "ValueError: environment tests/Faulty-v0 has returned an observation with NaN"),
+        ("infinite-reward", "ValueError: environment tests/Faulty-v0 has returned the reward inf"),
+        ("shape", "has returned an observation of shape and dtype ((3,), dtype('float32'))"),
+        ("dtype", "has returned an observation of shape and dtype ((4,), dtype('float64'))"),
+    ],
+)
+@pytest.mark.parametrize("vector", ["sync", "async"])
+def test_a_world_that_fails_is_named_and_the_run_goes_on(
+    fault: str, message: str, vector: str, tmp_path: Path
+) -> None:
+    flags = f"{FAULTY} --vector {vector} --num-envs 2"
+    faulty.register(fault, 10**9, tmp_path / "armed")
+    whole = run(flags, tmp_path / "whole")
+    faulty.register(fault, 20, tmp_path / "armed")
+    with pytest.raises(WorldError, match=re.escape(message)) as error:
+        run(flags, tmp_path / "broken")
+    assert str(error.value).startswith("environment tests/Faulty-v0 has failed: ")
+    assert "\n" not in str(error.value)
+    _, state, _ = saving.newest(tmp_path / "broken/checkpoint")
+    assert state["trainer"]["step"] == 38
+    assert_same(run(flags, tmp_path / "broken"), whole)
+
+
+def test_a_worker_that_dies_is_a_world_that_fails(tmp_path: Path) -> None:
+    faulty.register("kill", 20, tmp_path / "armed")
+    with pytest.raises(WorldError, match="environment tests/Faulty-v0 has failed: "):
+        run(f"{FAULTY} --vector async --num-envs 2", tmp_path / "broken")
+    faulty.register("kill", 10**9, tmp_path / "armed")
+    whole = run(f"{FAULTY} --vector async --num-envs 2", tmp_path / "whole")
+    assert_same(run(f"{FAULTY} --vector async --num-envs 2", tmp_path / "broken"), whole)
+
+
+def test_worlds_are_made_again_as_often_as_they_may(tmp_path: Path) -> None:
+    faulty.register("raise", 30, tmp_path / "armed", forever=True)
+    flags = f"{FAULTY} --env-restarts 4"
+    t, output = loud(flags, tmp_path / "broken")
+    with pytest.raises(WorldError):
+        t.run()
+    steps = re.findall(r"restart (\d) of 4 at step (\d+)", output.getvalue())
+    assert steps == [("1", "29"), ("2", "58"), ("3", "87"), ("4", "119")]
+    assert t.step == 148
+    (tmp_path / "armed").unlink()
+    goes_on = run(flags, tmp_path / "broken", stop=200)
+    assert goes_on.worlds.restarts == 4
+    assert_same(run(flags, tmp_path / "broken"), run(flags, tmp_path / "broken"))
+
+
+def test_a_world_without_a_seed_begins_anew(tmp_path: Path, monkeypatch: Any) -> None:
+    faulty.register("raise", 10**9, tmp_path / "armed")
+    whole = faulty.Faulty.reset
+
+    def drawn(self: Any, *, seed: Any = None, options: Any = None) -> Any:
+        return whole(self, seed=random.randrange(10**6), options=options)
+
+    monkeypatch.setattr(faulty.Faulty, "reset", drawn)
+    run(FAULTY, tmp_path / "r", stop=130)
+    t, output = loud(FAULTY, tmp_path / "r")
+    assert "the environment does not repeat itself" in output.getvalue()
+    assert t.replay.store["ended"][129]
+    t.run()
+    assert t.finished
+
+
+# Disks
+
+
+@pytest.mark.parametrize("what", ["state", "replay"])
+def test_a_full_disk_leaves_the_last_checkpoint(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(DQN, tmp_path / "whole")
+    t, output = loud(DQN, tmp_path / "r")
+    place = tmp_path / "r/checkpoint"
+    sync = os.fsync
+
+    def full(descriptor: int) -> None:
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        part = "/replay/" if what == "replay" else "state.json"
+        if t.step == 180 and part in name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    look = t._look
+
+    def watched() -> None:
+        look()
+        if t.step == 180:
+            assert [path.name for path in saving.saved(place)] == ["90"]
+            assert saving.load(place / "90")["trainer"]["step"] == 90
+            assert not list(tmp_path.rglob("*.tmp"))
+
+    t._look = watched  # type: ignore[method-assign]
+    t.run()
+    assert "the checkpoint at step 180 cannot be written ([Errno 28] No space left" in (
+        output.getvalue()
+    )
+    assert_same(t, whole)
+    assert_same(run(DQN, tmp_path / "r"), whole)
+
+
+def test_files_that_may_not_grow_stop_a_run_in_one_line(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys, train; resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000)); "
+        "sys.exit(train.main(sys.argv[1:]))"
+    )
+    flags = DQN.replace("--total-steps 260", "--total-steps 5000").split()
+    command = [sys.executable, "-c", code, *flags, "--run-dir", str(tmp_path / "r")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("train.py: stopped: [Errno 27] File too large")
+    assert done.stderr.count("\n") == 1
+    saving.newest(tmp_path / "r/checkpoint")
+
+
+def test_a_directory_that_cannot_be_written_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main([*DQN.split(), "--run-dir", "/proc/run"]) == 2
+    assert "the run directory /proc/run cannot be written" in capsys.readouterr().err
+
+
+# Processes
+
+
+def started(run_dir: Path, *more: str) -> subprocess.Popen[str]:
+    flags = [*DQN.replace("--total-steps 260", "--total-steps 1000000").split(), *more]
+    command = [sys.executable, "train.py", *flags, "--run-dir", str(run_dir)]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+    while not saving.saved(run_dir / "checkpoint"):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    return process
+
+
+def test_a_scheduler_gets_the_code_that_says_resume_me(tmp_path: Path) -> None:
+    process = started(tmp_path / "r")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (75, "")
+    step = int(re.findall(r"interrupted at step (\d+)", out)[0])
+    _, state, _ = saving.newest(tmp_path / "r/checkpoint")
+    assert state["trainer"]["step"] == step
+
+
+def test_a_run_directory_is_for_one_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = started(tmp_path / "r")
+    flags = [*DQN.split(), "--run-dir", str(tmp_path / "r")]
+    before = (tmp_path / "r/config.yaml").read_bytes()
+    assert train.main(flags) == 2
+    assert f"another process (process {process.pid}) works in" in capsys.readouterr().err
+    assert (tmp_path / "r/config.yaml").read_bytes() == before
+    process.kill()  # the lock dies with it
+    process.communicate()
+    assert train.main(flags) == 2
+    assert "`total_steps` should be at least the 1000000" in capsys.readouterr().err
+
+
+def test_clocks_may_jump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(DQN, tmp_path / "whole")
+    monkeypatch.setattr(time, "time", lambda: random.uniform(0, 4e9))
+    run(DQN, tmp_path / "r", stop=120)
+    assert_same(run(DQN, tmp_path / "r"), whole)
