@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-import yaml
 
+from configs.presets import read_yaml
 from configs.schema import Config
 from envs.registry import check_id
 from networks import ACTIVATIONS
@@ -81,20 +81,6 @@ def _refuse_unused(flags: Sequence[str], *configs: Config) -> None:
             raise ValueError(f"--{name} has no effect: {reasons[0]}")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML file of settings; raises a ValueError with one line if it is none."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the preset {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise ValueError(f"the preset {path} is not YAML: {problem}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"the preset {path} should hold `setting: value` lines")
-    return content
-
-
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Returns a ``setting: old -> new`` for each setting that is not the same in both."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
@@ -126,6 +112,8 @@ def _preset_flags(path: Path) -> list[str]:
     flags = []
     for key, value in _leaves(read_yaml(path)):
         name = key.replace("_", "-")
+        if name == "run-dir" and value is not None:
+            raise ValueError(f"run-dir is for the command line alone (in {path})")
         if any(setting.startswith(f"{name}.") for setting in known):
             if value is None:  # a section that is empty
                 continue

@@ -226,6 +226,9 @@ def _missing(id: str, extra: str) -> str:
 
 def check_id(id: str) -> None:
     """Raises a ValueError with the nearest names if ``id`` is no environment."""
+    if ":" in id and not id.startswith("envs:"):
+        # Gymnasium would import what stands before the colon, which may come from a stranger.
+        raise ValueError(f"an environment is named without its module. Received {id!r}")
     if id.startswith("ALE/"):
         import ale_py
 
