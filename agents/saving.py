@@ -49,10 +49,9 @@ def save(folder: Path, state: dict[str, Any]) -> int:
     rest = {k: None if isinstance(v, Tensor) else v for k, v in leaves.items()}
     content = {TENSORS: tensors_to_bytes(tensors), REST: json.dumps(rest).encode()}
     manifest: dict[str, Any] = {
-        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in content.items()
+        name: {"bytes": len(data), "sha256": sha256(data)} for name, data in content.items()
     }
-    content[MANIFEST] = json.dumps({**manifest, MANIFEST: _digest(manifest)}).encode()
+    content[MANIFEST] = json.dumps({**manifest, MANIFEST: digest(manifest)}).encode()
     aside = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -79,7 +78,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     try:
         manifest = read_json(folder / MANIFEST)
         own = manifest.pop(MANIFEST, None)
-        if own != _digest(manifest) or manifest.keys() != {TENSORS, REST}:
+        if own != digest(manifest) or manifest.keys() != {TENSORS, REST}:
             raise DamagedError(f"{folder / MANIFEST} is not what was saved")
         content = {}
         for name, expected in manifest.items():
@@ -139,7 +138,7 @@ def write(file: Path, data: bytes) -> None:
         os.fsync(new.fileno())
 
 
-def read(file: Path, size: int, sha256: str) -> bytes:
+def read(file: Path, size: int, checksum: str) -> bytes:
     """Reads a file that is what was saved; never more than its size.
 
     Raises:
@@ -149,7 +148,7 @@ def read(file: Path, size: int, sha256: str) -> bytes:
     if file.is_symlink() or file.stat().st_size != size:
         raise DamagedError(f"{file} has not the size that was saved")
     data = file.read_bytes()
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if sha256(data) != checksum:
         raise DamagedError(f"{file} is not what was saved")
     return data
 
@@ -173,8 +172,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _digest(manifest: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+def digest(manifest: dict[str, Any]) -> str:
+    """Returns the checksum of a manifest, which stands in it."""
+    return sha256(json.dumps(manifest, sort_keys=True).encode())
+
+
+def sha256(data: bytes) -> str:
+    """Returns the checksum of a file."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

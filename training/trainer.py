@@ -394,8 +394,8 @@ class Trainer:
     def _take(self, state: dict[str, Any]) -> None:
         """Takes over a state, but for environments and files."""
         own = state["trainer"]
-        self.step, self.born, self._looked = own["step"], own["born"], own["looked"]
-        self._seconds, self._last_dormant = own["seconds"], own["last_dormant"]
+        self.step, self.born, self._looked = int(own["step"]), int(own["born"]), own["looked"]
+        self._seconds, self._last_dormant = float(own["seconds"]), float(own["last_dormant"])
         self._metrics = {n: value.to(self.device) for n, value in own["metrics"].items()}
         self._actions = own["actions"].numpy() if "actions" in own else None
         self._make_agent()  # a damaged state may have been half taken
