@@ -15,6 +15,7 @@ from configs import Config
 from training import continual
 from training.continual import Array
 from training.summary import measure
+from training.worlds import failed
 
 SEED_OFFSET = 1_000_000
 """What is added to the seeds of a run, so that evaluation has episodes of its own."""
@@ -93,7 +94,10 @@ class Evaluator:
         while running.any() and not stop():
             actions = agent.act(obs.reshape(*self.shape, *obs.shape[1:]), 0, explore=False)
             actions = actions.reshape(-1, *actions.shape[2:])
-            obs, reward, terminated, truncated, infos = self.envs.step(actions)
+            try:
+                obs, reward, terminated, truncated, infos = self.envs.step(actions)
+            except Exception as error:
+                raise failed(self.config.env, error) from error
             ended = terminated | truncated
             total += running * score(reward, ended, infos).reshape(self.shape)
             running &= ~ended.reshape(self.shape)

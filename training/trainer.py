@@ -12,9 +12,8 @@ from rich.console import Console
 from torch import Tensor
 
 import envs
-from agents import AGENTS, Agent, Replay, Streams, recipe
+from agents import AGENTS, Agent, Replay, Streams
 from agents.agent import Array
-from agents.saving import DamagedError
 from agents.spaces import tensor_dtype, tensor_shape, to_tensor
 from configs import Config
 from plasticity import Mitigations, Probe, UpdateWatch, seams
@@ -25,6 +24,7 @@ from training.device import pick_device
 from training.episodes import Episodes
 from training.evaluation import Evaluator, score
 from training.finite import NonFiniteError, check_finite, to_lists
+from training.going_on import go_on, state_of
 from training.header import print_header
 from training.interrupt import on_interrupt
 from training.progress import ProgressLine
@@ -77,18 +77,18 @@ class Trainer:
             device=self.device,
         )
         self.probe_streams = Streams(seeds, "probe", self.device)
-        self._make_agent()
+        self.make_agent()
         self.evaluator = Evaluator(config) if config.eval_every else None
         self.summary = Summary(seeds)
-        self._episodes = Episodes(self.num_seeds, num_envs)
+        self.episodes = Episodes(self.num_seeds, num_envs)
         self.step = self.born = 0
         self.interrupted: int | None = None  # the signal
-        self._metrics: dict[str, Tensor] = {}
-        self._last_dormant = math.nan
-        self._obs: Array | None = None  # (S * N, ...)
-        self._actions: Array | None = None  # chosen, but not taken
-        self._looked = True  # at what the last step has brought
-        self._seconds = 0.0  # before an interruption
+        self.metrics: dict[str, Tensor] = {}
+        self.dormant = math.nan
+        self.obs: Array | None = None  # (S * N, ...)
+        self.actions: Array | None = None  # chosen, but not taken
+        self.looked = True  # at what the last step has brought
+        self.seconds_before = 0.0  # before an interruption
         self._own = open_run(config)
         self.run_dir = self._own.path
         self.checkpoints = Checkpoints(self.run_dir, self.replay if config.save_replay else None)
@@ -100,13 +100,13 @@ class Trainer:
             )
         tracked: Mapping[str, Any] | None = None
         if self.resumed:
-            tracked = self._resume()
+            tracked = go_on(self)
         networks = [name for name, learner in self.learners.items() if learner.inputs is not None]
         self.tracker = Tracker(
             self.run_dir, seeds, networks, bool(config.eval_every), config.mitigation, tracked
         )
 
-    def _make_agent(self) -> None:
+    def make_agent(self) -> None:
         """Makes an agent that has learned nothing."""
         config = self.config
         self.agent: Agent = AGENTS[config.agent](
@@ -131,7 +131,7 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether all steps have been taken."""
-        return self.step >= self.config.total_steps and self._looked
+        return self.step >= self.config.total_steps and self.looked
 
     def run(self) -> Summary:
         """Trains until the last step, a signal or an error; what was learned is on disk then.
@@ -146,13 +146,13 @@ class Trainer:
             self._close()
             return self.summary
         self.progress = ProgressLine(self.console, self.config.total_steps)
-        self.progress.go_on_from(self._seconds)
+        self.progress.go_on_from(self.seconds_before)
         try:
             with on_interrupt(self._interrupt):
                 try:
                     self._loop()
                 except NonFiniteError:
-                    self.checkpoints.save_failed(self.state_dict())
+                    self.checkpoints.save_failed(state_of(self))
                     raise
                 except WorldError:
                     self._save()
@@ -165,10 +165,10 @@ class Trainer:
         return self.summary
 
     def _loop(self) -> None:
-        if self._obs is None:
-            self._obs = self.worlds.begin(0)
+        if self.obs is None:
+            self.obs = self.worlds.begin(0)
             self.summary.begin(*self._phase(), start=0)
-        if not self._looked:
+        if not self.looked:
             self._look()
         while self.step < self.config.total_steps and self.interrupted is None:
             self._advance()
@@ -176,34 +176,34 @@ class Trainer:
 
     def _advance(self) -> None:
         """One step of all environments, and the updates that it brings."""
-        assert self._obs is not None
+        assert self.obs is not None
         # Act
-        if self._actions is None:
-            self.mitigations.observe(self._by_seed(self._obs))
-            chosen = self.agent.act(self._by_seed(self._obs), self.step - self.born)
-            self._actions = chosen.reshape(-1, *chosen.shape[2:])
+        if self.actions is None:
+            self.mitigations.observe(self._by_seed(self.obs))
+            chosen = self.agent.act(self._by_seed(self.obs), self.step - self.born)
+            self.actions = chosen.reshape(-1, *chosen.shape[2:])
 
         # Observe
         try:
-            following = self.worlds.step(self._actions)
+            following = self.worlds.step(self.actions)
         except WorldError as error:
             self._restart(error)
             return
-        actions, self._actions = self._actions, None
+        actions, self.actions = self.actions, None
         next_obs, reward, terminated, truncated, infos = following
         self.step += self.config.num_envs
-        self._looked = False
-        self._store(self._obs, actions, reward, next_obs, terminated, truncated, infos)
+        self.looked = False
+        self._store(self.obs, actions, reward, next_obs, terminated, truncated, infos)
         ended = terminated | truncated
         paid = score(reward, ended, infos)
-        self._episodes.count(self.step, paid, ended, infos, self.summary, self.tracker)
-        self._obs = next_obs
+        self.episodes.count(self.step, paid, ended, infos, self.summary, self.tracker)
+        self.obs = next_obs
 
         # Learn
         for _ in range(self._updates_due()):
             batch = self.replay.sample(self.agent.batch_size)
             self.watch.before(self.learners, batch)
-            self._metrics |= self.agent.update(batch)
+            self.metrics |= self.agent.update(batch)
             self.watch.after(self.learners)
             self.mitigations.after_update()
 
@@ -215,7 +215,7 @@ class Trainer:
         evaluates = self.evaluator and (switch or last or self._due(config.eval_every or 1))
         if evaluates and not self._evaluate(switch or last):
             return
-        self._looked = True
+        self.looked = True
 
         # Probe
         if (switch or last or self._due(config.probe.every)) and len(self.replay):
@@ -231,7 +231,7 @@ class Trainer:
             self.tracker.switch(self.step, *self._phase())
             self._on_switch()
         if self._due(config.checkpoint_every or config.total_steps) and not last:
-            self._begin_anew()
+            self.begin_anew()
             self._save()
 
     def _restart(self, error: WorldError) -> None:
@@ -239,17 +239,17 @@ class Trainer:
         if self.worlds.restarts >= self.config.env_restarts:
             raise error
         self.worlds.restarts += 1
-        self._warn(
+        self.warn(
             f"{error}; restart {self.worlds.restarts} of {self.config.env_restarts} at step "
             f"{self.step}"
         )
-        self._begin_anew()
+        self.begin_anew()
 
-    def _begin_anew(self) -> None:
+    def begin_anew(self) -> None:
         """Ends all episodes where they are."""
-        self._obs, self._actions = self.worlds.begin(self.step), None
+        self.obs, self.actions = self.worlds.begin(self.step), None
         self.replay.cut()
-        self._episodes.cut()
+        self.episodes.cut()
 
     def _store(
         self,
@@ -294,8 +294,8 @@ class Trainer:
             return
         self.replay.clear()
         if self.config.on_switch == "reset-agent":
-            self._make_agent()
-            self.born, self._metrics = self.step, {}
+            self.make_agent()
+            self.born, self.metrics = self.step, {}
 
     def _evaluate(self, visit_ends: bool) -> bool:
         """Evaluates; False if a signal breaks it off."""
@@ -308,7 +308,7 @@ class Trainer:
         return bool(rows)
 
     def _probe(self) -> None:
-        check_finite(self._metrics, self.learners, self.config.seeds, self.step)
+        check_finite(self.metrics, self.learners, self.config.seeds, self.step)
         batch = self.replay.sample(self.config.probe.batch_size, self.probe_streams)
         dear = self._due(self.config.probe.dear_every) or self.step >= self.config.total_steps
         refit = bool(self.config.probe.refit_every) and self._due(
@@ -326,7 +326,7 @@ class Trainer:
         if pooled:  # a network without hidden layers has no neurons to look at
             now.dormant = np.mean(pooled, axis=0).tolist()
             now.probes.append((self.step, now.dormant))
-            self._last_dormant = float(np.mean(pooled))
+            self.dormant = float(np.mean(pooled))
 
     def _draw(self) -> None:
         """Draws the visit that ends."""
@@ -336,9 +336,9 @@ class Trainer:
 
     def _log(self) -> None:
         now = self.summary.now
-        check_finite(self._metrics, self.learners, self.config.seeds, self.step)
+        check_finite(self.metrics, self.learners, self.config.seeds, self.step)
         rows = {}
-        for name, value in to_lists(self._metrics).items():
+        for name, value in to_lists(self.metrics).items():
             kind, _, network = name.partition("/")
             rows[f"plasticity/{network}/{kind}" if kind == "grad_norm" else f"train/{name}"] = value
         did = self.mitigations.report()
@@ -354,80 +354,13 @@ class Trainer:
         self.tracker.scalar("time/seconds", self.progress.seconds, self.step)
         self.tracker.flush()
         recent = [ret for episodes in now.episodes for _, ret, _ in episodes[-10:]]
-        self.progress.show(self.step, now.task, interval(recent)[0], self._last_dormant)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns all that the run goes on from, but for the rows of the replay."""
-        own = {
-            "step": self.step,
-            "born": self.born,
-            "looked": self._looked,
-            "seconds": self.progress.seconds,
-            "last_dormant": self._last_dormant,
-            "metrics": self._metrics,
-        }
-        if self._actions is not None:
-            own["actions"] = torch.from_numpy(self._actions)
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return {
-            "trainer": own,
-            "recipe": recipe(self.config.agent, self.agent, self.spaces, self.config.seeds),
-            "tracker": self.tracker.state_dict(),
-            "worlds": self.worlds.state_dict(),
-            **parts,
-        }
-
-    def _parts(self) -> dict[str, Any]:
-        """What has a state; remedies may change networks, so they come before the agent."""
-        parts = {
-            "mitigations": self.mitigations,
-            "agent": self.agent,
-            "replay": self.replay,
-            "probe_streams": self.probe_streams,
-            "probe": self.probe,
-            "watch": self.watch,
-            "episodes": self._episodes,
-            "summary": self.summary,
-        }
-        return parts | {"evaluator": self.evaluator} if self.evaluator else parts
-
-    def _take(self, state: dict[str, Any]) -> None:
-        """Takes over a state, but for environments and files."""
-        own = state["trainer"]
-        self.step, self.born, self._looked = int(own["step"]), int(own["born"]), own["looked"]
-        self._seconds, self._last_dormant = float(own["seconds"]), float(own["last_dormant"])
-        self._metrics = {n: value.to(self.device) for n, value in own["metrics"].items()}
-        self._actions = own["actions"].numpy() if "actions" in own else None
-        self._make_agent()  # a damaged state may have been half taken
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self._state = state
-
-    def _resume(self) -> Mapping[str, Any]:
-        """Goes to the last checkpoint; returns what the tracker goes on from."""
-        try:
-            problems = self.checkpoints.load(self._take)
-            state = self._state
-            del self._state
-            self._obs, same = self.worlds.load_state_dict(state["worlds"])
-        except (DamagedError, WorldError) as error:
-            raise ValueError(str(error)) from error
-        if not same:
-            problems.append(
-                "the environment does not repeat itself: its episodes begin anew, and the run goes "
-                "on another way than it would have"
-            )
-            self._begin_anew()
-        for problem in problems:
-            self._warn(problem)
-        tracked: Mapping[str, Any] = state["tracker"]
-        return tracked
+        self.progress.show(self.step, now.task, interval(recent)[0], self.dormant)
 
     def _save(self) -> None:
         try:
-            saved = self.checkpoints.save(self.step, self.state_dict)
+            saved = self.checkpoints.save(self.step, lambda: state_of(self))
         except OSError as error:
-            self._warn(
+            self.warn(
                 f"the checkpoint at step {self.step} cannot be written ({error}); those before it "
                 "are as they were"
             )
@@ -462,7 +395,8 @@ class Trainer:
         self.checkpoints.close()
         self._own.lock.close()
 
-    def _warn(self, text: str) -> None:
+    def warn(self, text: str) -> None:
+        """Tells of something that does not stop the run."""
         self.console.print(f"warning: {text}", highlight=False, soft_wrap=True)
 
     def _phase(self) -> tuple[int, int]:

@@ -123,5 +123,10 @@ class Worlds:
 
     def _failed(self, error: Exception) -> WorldError:
         self._broken = True
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        return WorldError(f"environment {self.config.env} has failed: {cause}")
+        return failed(self.config.env, error)
+
+
+def failed(env: str, error: Exception) -> WorldError:
+    """Says in one line which environment has failed, and how."""
+    cause = " ".join(f"{type(error).__name__}: {error}".split())
+    return WorldError(f"environment {env} has failed: {cause}")

@@ -104,7 +104,7 @@ def test_a_save_that_is_cut_off_leaves_what_was_there(
     saving.save(tmp_path / "1", {"a": 1})
     write = saving.write
     for last in range(3):
-        written = []
+        written: list[Path] = []
 
         def cut_off(file: Path, data: bytes, last: int = last, written: Any = written) -> None:
             if len(written) == last:
@@ -187,7 +187,7 @@ def test_no_code_in_a_state_is_run(
             torch.save(Harm(), folder / name)
             if name == "tensors.safetensors":  # with the right checksum
                 content = {part: (folder / part).read_bytes() for part in (name, "state.json")}
-                manifest = {
+                manifest: dict[str, Any] = {
                     part: {"bytes": len(data), "sha256": saving.sha256(data)}
                     for part, data in content.items()
                 }
