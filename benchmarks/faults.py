@@ -9,7 +9,7 @@ state are compared with those of a run that nobody killed.
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import random
 import subprocess
 import sys
@@ -26,11 +26,11 @@ from agents import saving
 ROOT = Path(__file__).parent.parent
 AGENTS = {
     "dqn": "--env obs-shift-cartpole --steps-per-task 2500 --mitigation redo --redo.every 200 "
-    "--dqn.learning-starts 500",
+    "--dqn.learning-starts 500 --dqn.hidden 256 256",
     "sac": "--agent sac --env obs-shift-Pendulum-v1 --steps-per-task 700 --mitigation redo "
-    "--redo.every 100 --sac.hidden 32 32 --sac.batch-size 32 --sac.learning-starts 200",
+    "--redo.every 100 --sac.hidden 256 256 --sac.batch-size 32 --sac.learning-starts 200",
 }
-STEPS = {"dqn": (8_000, 700), "sac": (2_400, 200)}
+STEPS = {"dqn": (6_000, 500), "sac": (1_800, 150)}
 """All steps, and those between two checkpoints."""
 
 
@@ -46,18 +46,16 @@ def kill(train: list[str], run_dir: Path, in_save: bool, draw: random.Random) ->
     """Trains, kills the process, and says when that was."""
     place = run_dir / "checkpoint"
     before = {path.name for path in saving.saved(place)}
+    began, when = time.time(), None
     process = subprocess.Popen(train, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    began = time.monotonic()
-    wait = draw.uniform(0, 2.0)
-    seen = None
     while process.poll() is None:
-        now = time.monotonic()
-        if seen is None and in_save and _saving(place):
-            seen = now + draw.uniform(0, 0.003)
-        fresh = {path.name for path in saving.saved(place)} - before
-        if seen is None and not in_save and (fresh or now - began > 8):
-            seen = now + wait
-        if seen is not None and now >= seen:
+        now = time.time()
+        if when is None and in_save:
+            if any(changed(file) > began for file in aside(place)):
+                when = now + draw.uniform(0, 0.03)
+        elif when is None and {path.name for path in saving.saved(place)} - before:
+            when = now + draw.uniform(0, 2)
+        if when is not None and now >= when:
             process.kill()
             break
         time.sleep(0 if in_save else 0.01)
@@ -66,14 +64,24 @@ def kill(train: list[str], run_dir: Path, in_save: bool, draw: random.Random) ->
         assert process.stderr is not None
         assert process.returncode == 0, process.stderr.read()
         return "it had ended"
-    return "within a save" if _saving(place) else "between saves"
+    _, state, _ = saving.newest(place) if saving.saved(place) else (None, None, None)
+    rows = state["replay"]["steps"] if state else 0
+    written = [int(file.stem.split("-")[1]) for file in place.glob("replay/*.safetensors")]
+    return "within a save" if aside(place) or max(written, default=0) > rows else "between saves"
 
 
-def _saving(place: Path) -> bool:
-    """Whether files of a save lie aside."""
-    return any(
-        name.endswith(".tmp") for _, folders, files in os.walk(place) for name in (*folders, *files)
-    )
+def aside(place: Path) -> list[Path]:
+    """Returns the files of a save that has not ended."""
+    with contextlib.suppress(FileNotFoundError):  # they come and go
+        return [*place.glob("*.tmp"), *place.glob("replay/*.tmp")]
+    return []
+
+
+def changed(file: Path) -> float:
+    """Returns when a file was changed last; 0 if it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return file.stat().st_mtime
+    return 0.0
 
 
 def differences(one: Any, other: Any) -> int:

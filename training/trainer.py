@@ -168,11 +168,11 @@ class Trainer:
         if self.obs is None:
             self.obs = self.worlds.begin(0)
             self.summary.begin(*self._phase(), start=0)
-        if not self.looked:
-            self._look()
-        while self.step < self.config.total_steps and self.interrupted is None:
-            self._advance()
-            self._look()
+        while self.interrupted is None and not self.finished:
+            if self.looked:
+                self._advance()
+            if not self.looked:
+                self._look()
 
     def _advance(self) -> None:
         """One step of all environments, and the updates that it brings."""
