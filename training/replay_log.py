@@ -44,7 +44,7 @@ class ReplayLog:
     """Keeps the rows of a replay in files that are written once, by a thread of its own.
 
     So a checkpoint has only to wait for the last few megabytes, however large the replay is.  On
-    the disk lies what the replay holds, and what came since the older of the checkpoints kept.
+    the disk lies what the replay holds, and what the checkpoints need that are kept.
 
     Args:
         folder: Where the files go.
@@ -60,6 +60,7 @@ class ReplayLog:
         self._due = self._rows  # the row at which to write again
         self._writer = ThreadPoolExecutor(1, "replay")
         self._waiting: list[Future[Entry]] = []
+        self._needed: set[str] = set()  # files that checkpoints need
 
     def grow(self) -> None:
         """To be called after each step: writes what has come together.
@@ -68,6 +69,7 @@ class ReplayLog:
         """
         if self.replay.steps >= self._due:
             self._write()
+            self._forget()
 
     def complete(self) -> list[dict[str, Any]]:
         """Writes the rest, waits for all of it, and returns the list of files for a checkpoint.
@@ -78,7 +80,7 @@ class ReplayLog:
         error = self._write() or self._settle(0)
         if error is not None:
             raise error
-        self.entries = [entry for entry in self.entries if entry.end > self.replay.oldest]
+        self._forget()
         if self.entries:
             sync_folder(self.folder)
         return [asdict(entry) for entry in self.entries]
@@ -92,6 +94,7 @@ class ReplayLog:
         replay, at = self.replay, self.replay.oldest
         try:
             self.entries = [Entry(**item) for item in listed]
+            self._needed = {entry.name for entry in self.entries}
             for entry in self.entries:
                 if not (isinstance(entry.first, int) and entry.first <= at < entry.end):
                     raise DamagedError(f"{self.folder}: rows {at} to {entry.first} are missing")
@@ -108,7 +111,7 @@ class ReplayLog:
 
     def prune(self, *kept: Iterable[dict[str, Any]]) -> None:
         """Deletes the files that none of the checkpoints lists, of which this one wrote."""
-        names = {Entry(**item).name for listed in kept for item in listed}
+        self._needed = names = {Entry(**item).name for listed in kept for item in listed}
         for file in self.folder.glob("*"):
             known = re.fullmatch(r"\d+-\d+\.safetensors(\.tmp)?", file.name)
             if known and file.name not in names:
@@ -123,6 +126,14 @@ class ReplayLog:
             shape = (entry.end - entry.first, *ring.shape[1:])
             if rows[name].shape != shape or rows[name].dtype != ring.dtype:
                 raise DamagedError(f"{self.folder / entry.name} holds no rows of this replay")
+
+    def _forget(self) -> None:
+        """Drops what the replay no longer holds, from the disk, too, if no checkpoint needs it."""
+        oldest = self.replay.oldest
+        for entry in self.entries:
+            if entry.end <= oldest and entry.name not in self._needed:
+                (self.folder / entry.name).unlink(missing_ok=True)
+        self.entries = [entry for entry in self.entries if entry.end > oldest]
 
     def _write(self) -> OSError | None:
         """Hands the new rows that the replay still holds to the writer."""
