@@ -213,8 +213,9 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
                 f"{self._name()} has returned an observation of shape and dtype {received}; its "
                 f"space says {(shape, dtype)}"
             )
-        # One sum is cheaper than a look at each number; it may overflow.
-        if floating and not isfinite(observation.sum()) and not np.isfinite(observation).all():
+        # A product with itself is the cheapest look at all numbers; it may overflow.
+        suspect = floating and not isfinite(np.vdot(observation, observation))
+        if suspect and not np.isfinite(observation).all():
             raise ValueError(f"{self._name()} has returned an observation with NaN or infinity")
 
     def _name(self) -> str:
