@@ -28,10 +28,10 @@ NUM_ENVS = 4
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--transitions", type=int, default=200_000)
+    parser.add_argument("--transitions", type=int, default=1_000_000)
     parser.add_argument("--capacity", type=int, default=100_000)
     parser.add_argument("--every", type=int, default=10_000, help="transitions between checkpoints")
-    parser.add_argument("--rate", type=float, default=1_000, help="transitions a second, at most")
+    parser.add_argument("--rate", type=float, default=2_000, help="transitions a second, at most")
     parser.add_argument("--folder", type=Path, help="where to write; default: a temporary one")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import train
@@ -73,7 +73,7 @@ def test_damage_is_never_gone_on_from(part: str, whole: Any, tmp_path: Path) -> 
             assert t.step == int(before.name), (file, how)
             assert "warning: " in output.getvalue()
             assert str(copy) in output.getvalue()
-            if case % 10 == 0:
+            if case % 20 == 0:
                 t.run()
                 assert_same(t, never)
         shutil.rmtree(copy)
@@ -85,6 +85,7 @@ nested = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(state=st.dictionaries(st.text(min_size=1), nested, min_size=1))
 def test_any_state_comes_back(state: dict[str, Any], tmp_path_factory: Any) -> None:
     folder = tmp_path_factory.mktemp("state") / "1"
