@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -17,12 +17,44 @@ from agents.agent import Agent, Array, Seams
 from agents.dqn import DQN, DQNConfig
 from agents.sac import SAC, SACConfig
 from agents.saving import newest
-from networks import ACTIVATIONS, AdaLinConfig, Architecture, SimBaConfig
+from agents.untrusted import NoMoreThan, typed
+from networks import ACTIVATIONS, Architecture
 from networks.injected import InjectedHead, inject
 
 KINDS: dict[str, tuple[Any, Any]] = {"dqn": (DQN, DQNConfig), "sac": (SAC, SACConfig)}
 LATE = 1 << 62
 """A step at which every exploration schedule has ended."""
+
+
+@dataclass(frozen=True)
+class BoxSpace:
+    """A Box, its bounds as tensors."""
+
+    low: Tensor
+    high: Tensor
+    dtype: str
+
+
+@dataclass(frozen=True)
+class DiscreteSpace:
+    """A Discrete space."""
+
+    n: int
+    start: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What ``recipe`` returns, as it is read again."""
+
+    agent: Literal["dqn", "sac"]
+    settings: dict[str, Any]
+    architectures: dict[str, Architecture]
+    injected: dict[str, int]
+    """Layers of the heads that plasticity-injection has injected, by network."""
+    observation_space: BoxSpace
+    action_space: BoxSpace | DiscreteSpace
+    seeds: tuple[int, ...]
 
 
 def recipe(
@@ -87,11 +119,13 @@ class Trained:
         Raises:
             ValueError: If the observation has another shape.
         """
-        obs, shape = np.asarray(observation), self.observation_space.shape
+        space = self.observation_space
+        obs, shape = np.asarray(observation, space.dtype), space.shape
         single = obs.shape == shape
         if not single and obs.shape[1:] != shape:
+            many = f"(N, {', '.join(map(str, shape))})"
             raise ValueError(
-                f"`observation` should have shape {shape} or (N, *{shape}). Received {obs.shape}"
+                f"`observation` should have shape {shape} or {many}. Received {obs.shape}"
             )
         obs = obs[None, None] if single else obs[None]  # (S, N, ...)
         actions = self.agent.act(obs, LATE, explore=not deterministic)[0]
@@ -115,70 +149,71 @@ def load(
     for problem in problems:
         warnings.warn(f"{problem}; {folder} is taken", stacklevel=2)
     try:
-        seeds = list(state["recipe"]["seeds"])
-        if seed is not None and seed not in seeds:
-            raise ValueError(f"`seed` should be one of {seeds}. Received {seed}")
-        at = seeds.index(seed) if seed is not None else 0
-        return _made(state["recipe"], state["agent"], at, device)
-    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
-        problem = " ".join(f"{type(error).__name__}: {error}".split())
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise ValueError(f"`device` should be one of this machine. Received {device}") from None
+    try:
+        made_of: Recipe = typed(Recipe, state["recipe"])
+        first = made_of.seeds[0]
+        if seed is None or seed in made_of.seeds:
+            return _made(made_of, state["agent"], first if seed is None else int(seed), device)
+    except Exception as error:  # a stranger's file may bring about any
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        problem = " ".join(f"{kind}{error}".split())
         raise ValueError(f"{folder} is not the state of an agent: {problem}") from error
+    raise ValueError(f"`seed` should be one of {list(made_of.seeds)}. Received {seed}")
 
 
 def _made(
-    made_of: Mapping[str, Any], state: Mapping[str, Any], at: int, device: torch.device | str
+    made_of: Recipe, state: Mapping[str, Any], seed: int, device: torch.device | str
 ) -> Trained:
-    kind, settings = KINDS[made_of["agent"]]
-    # Nothing in a recipe may be larger than what was saved.
-    largest = max(tensor.numel() for tensor in _tensors(state))
-    for number in _numbers([made_of["architectures"], made_of["action_space"]]):
-        if number > largest:
-            raise ValueError(f"a network of {number} units does not fit the saved weights")
-    architectures = {name: _architecture(a) for name, a in made_of["architectures"].items()}
-    spaces = _space(made_of["observation_space"]), _space(made_of["action_space"])
-    seed = int(made_of["seeds"][at])
-    agent: Agent = kind(
-        *spaces,
-        [seed],
-        settings(**{name: _tuple(value) for name, value in made_of["settings"].items()}),
-        seams=Seams(architecture=lambda name, _: architectures[name]),
-        device=device,
-    )
+    kind, settings = KINDS[made_of.agent]
+    for name, architecture in made_of.architectures.items():
+        if architecture.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"there is no activation {architecture.activation[:40]!r} (network {name})"
+            )
+    observations, actions = _box(made_of.observation_space), _space(made_of.action_space)
+    with NoMoreThan(state):
+        agent: Agent = kind(
+            observations,
+            actions,
+            [seed],
+            typed(settings, made_of.settings, "settings"),
+            seams=Seams(architecture=lambda name, _: made_of.architectures[name]),
+            device=device,
+        )
+    for name in sorted({*made_of.architectures, *made_of.injected} - agent.architectures.keys()):
+        raise ValueError(f"agent {made_of.agent} has no network called {name[:40]!r}")
     for name, learner in agent.learners().items():
-        if name in made_of["injected"]:
-            inject(learner.network, made_of["injected"][name], dict(_named(learner.network)))
-        _take(learner.network, state[name], at)
-    assert isinstance(spaces[0], gym.spaces.Box)  # else the agent had refused it
-    return Trained(agent, seed, (spaces[0], spaces[1]))
+        if name in made_of.injected:
+            inject(learner.network, made_of.injected[name], dict(_named(learner.network)))
+        _take(learner.network, state[name], made_of.seeds, seed)
+    return Trained(agent, seed, (observations, actions))
 
 
-def _take(network: nn.Module, saved: Mapping[str, Any], at: int) -> None:
+def _take(network: nn.Module, saved: Mapping[str, Any], seeds: Sequence[int], seed: int) -> None:
     """Loads the weights of one seed; generators of noise are for training alone."""
-    own = network.state_dict()
-    weights = {}
-    for name, value in saved.items():
-        if name.endswith("_extra_state"):
-            continue
-        weights[name] = value if value.shape == own[name].shape else value[at : at + 1]
-    missing = network.load_state_dict(weights, strict=False).missing_keys
-    if any(not name.endswith("_extra_state") for name in missing):
-        raise KeyError(*missing)
+    own, saved = _weights(network.state_dict()), _weights(saved)
+    for name in sorted(own.keys() ^ saved.keys()):
+        raise ValueError(f"recipe and weights do not agree on {name}")
+    at = seeds.index(seed)
+    for name, weight in own.items():
+        rows, shape = saved[name], (len(seeds), *weight.shape[1:])
+        if (rows.shape, rows.dtype) != (shape, weight.dtype):
+            raise ValueError(
+                f"{name} should be {weight.dtype} of shape {shape}. "
+                f"Received {rows.dtype} of {tuple(rows.shape)}"
+            )
+    network.load_state_dict({name: saved[name][at : at + 1] for name in own}, strict=False)
+
+
+def _weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if not name.endswith("_extra_state")}
 
 
 def _named(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     return ((name, parameter.detach().clone()) for name, parameter in network.named_parameters())
-
-
-def _architecture(made_of: Mapping[str, Any]) -> Architecture:
-    if made_of["activation"] not in ACTIVATIONS:
-        raise ValueError(f"there is no activation {made_of['activation']!r}")
-    simba = made_of["simba"]
-    own = {
-        "hidden": _tuple(made_of["hidden"]),
-        "adalin": AdaLinConfig(**made_of["adalin"]),
-        "simba": SimBaConfig(**simba) if simba else None,
-    }
-    return Architecture(**{**made_of, **own})
 
 
 def _described(space: gym.Space[Any]) -> dict[str, Any]:
@@ -192,30 +227,12 @@ def _described(space: gym.Space[Any]) -> dict[str, Any]:
     return {"dtype": str(space.dtype), **bounds}
 
 
-def _space(described: Mapping[str, Any]) -> gym.Space[Any]:
-    if "n" in described:
-        return gym.spaces.Discrete(described["n"], start=described["start"])
-    low, high = described["low"].numpy(), described["high"].numpy()
-    return gym.spaces.Box(low, high, dtype=np.dtype(described["dtype"]).type)
+def _space(described: BoxSpace | DiscreteSpace) -> gym.Space[Any]:
+    if isinstance(described, BoxSpace):
+        return _box(described)
+    return gym.spaces.Discrete(described.n, start=described.start)
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _tensors(state: Mapping[Any, Any]) -> Iterator[Tensor]:
-    for value in state.values():
-        if isinstance(value, dict):
-            yield from _tensors(value)
-        elif isinstance(value, Tensor):
-            yield value
-
-
-def _numbers(value: Any) -> Iterator[int]:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _numbers(item)
-    elif isinstance(value, int):
-        yield value
+def _box(described: BoxSpace) -> gym.spaces.Box:
+    low, high = described.low.numpy(), described.high.numpy()
+    return gym.spaces.Box(low, high, dtype=np.dtype(described.dtype).type)

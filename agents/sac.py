@@ -105,14 +105,12 @@ class SAC:
         entropy = config.target_entropy
         self.target_entropy = -float(self.num_actions) if entropy is None else entropy
 
-        def architecture(name: str, own: str | None) -> Architecture:
-            usual = Architecture(config.hidden, own or activation, adalin or AdaLinConfig())
+        def architecture(name: str) -> Architecture:
+            own = getattr(config, f"{name}_activation") or activation
+            usual = Architecture(config.hidden, own, adalin or AdaLinConfig())
             return seams.architecture(name, usual)
 
-        self.architectures = made = {
-            "actor": architecture("actor", config.actor_activation),
-            "critic": architecture("critic", config.critic_activation),
-        }
+        self.architectures = made = {name: architecture(name) for name in ("actor", "critic")}
         self.actor = GaussianActor(obs_shape, self.num_actions, num_seeds, made["actor"])
         self.critic = TwinCritic(obs_shape, self.num_actions, num_seeds, made["critic"])
         first, learn = config.initial_temperature, config.learn_temperature

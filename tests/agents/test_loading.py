@@ -1,5 +1,7 @@
 """A loaded agent acts as the one that was saved, and what is no agent is refused."""
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ def test_it_acts_as_the_one_that_was_saved(
     for row, seed in enumerate(SEEDS):
         one = agents.load(tmp_path, seed=seed)
         actions, memory = one.predict(obs[row], "memory", deterministic=True)
+        # Vector loops may round the last elements of a row another way.
         np.testing.assert_allclose(actions, expected[row], rtol=1e-6, atol=1e-7)
         assert (memory, one.seed) == ("memory", seed)
         single, _ = one.predict(obs[row, 0], deterministic=True)
@@ -71,13 +74,34 @@ def test_it_acts_as_the_one_that_was_saved(
     assert (one.observation_space, one.action_space) == SPACES[kind]
 
 
-def test_stable_baselines_evaluates_it(tmp_path: Path) -> None:
-    save("dqn", trained("dqn"), tmp_path)
-    env = gym.make("CartPole-v1", max_episode_steps=30)
+class Bounded(gym.Env[Any, Any]):
+    """Six steps that each pay the largest entry of the action, which should be in the space."""
+
+    def __init__(self, kind: str) -> None:
+        self.observation_space, self.action_space = SPACES[kind]
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action)
+        self.steps += 1
+        return self.observation_space.sample(), float(np.max(action)), self.steps == 6, False, {}
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_stable_baselines_evaluates_it(kind: str, tmp_path: Path) -> None:
+    save(kind, trained(kind), tmp_path)
     one: Any = agents.load(tmp_path)
-    mean, _ = evaluate_policy(one, env, n_eval_episodes=3, warn=False)
-    assert isinstance(mean, float)
-    assert 1 <= mean <= 30
+    env = Bounded(kind)
+    returns, lengths = evaluate_policy(
+        one, env, n_eval_episodes=3, warn=False, return_episode_rewards=True
+    )
+    assert lengths == [6, 6, 6]
+    assert isinstance(returns, list)
+    assert all(abs(value) <= 12 for value in returns)
 
 
 def test_the_last_sound_state_is_taken(tmp_path: Path) -> None:
@@ -91,15 +115,25 @@ def test_the_last_sound_state_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"agent": "ppo"}, "is not the state of an agent: KeyError: 'ppo'"),
+        ({"agent": "ppo"}, "`agent` should be one of dqn, sac. Received 'ppo'"),
+        ({"colour": "red"}, "`recipe` has nothing called 'colour'"),
         ({"seeds": []}, "is not the state of an agent: IndexError"),
+        ({"seeds": [4, 7, 9]}, r"should be torch.float32 of shape \(3,"),
         ({"settings": {"gamma": 2.0}}, "`gamma` should"),
-        ({"settings": {"lr": 1}}, "unexpected keyword argument 'lr'"),
+        ({"settings": {"lr": 1}}, "`settings` has nothing called 'lr'"),
+        ({"settings": {"dueling": 3}}, "`dueling` should be bool. Received 3"),
         ({"architectures": {}}, "KeyError: 'q'"),
-        ({"architectures": {"q": {"hidden": [10**12]}}}, "10{12} units does not fit"),
-        ({"action_space": {"n": 10**12, "start": 0}}, "10{12} units does not fit"),
+        ({"architectures": {"q": {"hidden": [8, 6], "activation": "x"}}}, "no activation 'x'"),
+        ({"architectures": {"q": {"hidden": [10**12]}}}, "larger than the weights"),
+        ({"architectures": {"q": {"hidden": [999, 999]}}}, "larger than the weights"),
+        ({"architectures": {"q": {"hidden": [1] * 99}}}, "larger than the weights"),
+        ({"architectures": {"q": {"hidden": [6, 8], "activation": "relu"}}}, "of shape"),
+        ({"architectures": {"q": {"hidden": [8], "activation": "relu"}}}, "do not agree on"),
+        ({"injected": {"actor": 1}}, "no network called 'actor'"),
+        ({"action_space": {"n": 10**12, "start": 0}}, "larger than the weights"),
         ({"action_space": {"n": 4, "start": 0}}, "is not the state of an agent"),
-        ({"observation_space": {}}, "KeyError"),
+        ({"action_space": {"n": 3, "high": 0}}, "`action_space` should be BoxSpace or Discrete"),
+        ({"observation_space": {}}, "missing 3 required"),
     ],
 )
 def test_what_is_no_agent_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -110,13 +144,57 @@ def test_what_is_no_agent_is_refused(changes: dict[str, Any], message: str, tmp_
     assert "\n" not in str(error.value)
 
 
+ODD: list[Any] = [None, True, -1, 0, 10**30, 1.5, float("nan"), "", "object", [], {}, [[1]]]
+ODD += [torch.zeros(2, 3), torch.full((4,), float("nan"))]
+
+
+def nodes(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if path:
+        yield path
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from nodes(value, (*path, key))
+
+
+@pytest.mark.parametrize(("kind", "remedy"), [("dqn", "plasticity-injection"), ("sac", "simba")])
+def test_an_odd_value_is_refused_in_one_line_or_harmless(
+    kind: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = trained(kind, "adalin-relu", remedy)
+    recipe = agents.recipe(kind, agent, SPACES[kind], SEEDS)
+    refused = []
+    for path in nodes(recipe):
+        for value in ODD:
+            changed = copy.deepcopy(recipe)
+            node = changed
+            for key in path[:-1]:
+                node = node[key]
+            node[path[-1]] = value
+            found: Any = Path("here"), {"agent": agent.state_dict(), "recipe": changed}, []
+            monkeypatch.setattr("agents.loading.newest", lambda _, found=found: found)
+            try:
+                one = agents.load("run")
+            except ValueError as error:
+                refused.append(str(error))
+            else:
+                one.predict(np.zeros(4))
+    assert len(refused) > 400
+    for line in refused:
+        assert line.startswith("here is not the state of an agent: ")
+        assert "\n" not in line
+
+
 def test_bad_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="checkpoint holds no saved state"):
         agents.load(tmp_path)
     save("sac", trained("sac"), tmp_path)
     with pytest.raises(ValueError, match=r"`seed` should be one of \[4, 7\]. Received 5"):
         agents.load(tmp_path, seed=5)
-    with pytest.raises(ValueError, match=r"`observation` should have shape .* Received \(3,\)"):
+    with pytest.raises(ValueError, match="`device` should be one of this machine. Received tpu"):
+        agents.load(tmp_path, device="tpu")
+    with pytest.raises(
+        ValueError, match=r"`observation` .* shape \(4,\) or \(N, 4\). Received \(3,\)"
+    ):
         agents.load(tmp_path).predict(np.zeros(3))
 
 
