@@ -1,4 +1,4 @@
-"""The real program in a process of its own."""
+"""The real program, mostly in a process of its own."""
 
 import json
 import subprocess
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from train import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -67,11 +69,18 @@ def test_run_writes_what_the_documentation_says(agent: str, tmp_path: Path) -> N
         ("--run-dir /proc/r", "the run directory /proc/r cannot be written"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_two(flags: str, message: str, tmp_path: Path) -> None:
-    done = train(*flags.split(), cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_bad_input_is_one_line_and_exit_code_two(
+    flags: str,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(flags.split()) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -81,6 +90,7 @@ def test_one_line_also_without_unicode(tmp_path: Path, monkeypatch: pytest.Monke
     done = train("--seed", "x", cwd=tmp_path)
     message = "--seed: invalid literal for int() with base 10: 'x'"
     assert done.stderr == f"train.py: error: {message}\n"
+    assert done.returncode == 2
 
 
 def test_lists_name_everything() -> None:
