@@ -40,6 +40,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"train.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the first step
+        return 130
     code = 0
     threading.excepthook = lambda _: None  # a writer's error reaches the main thread, too
     try:

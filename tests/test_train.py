@@ -98,3 +98,14 @@ def test_lists_name_everything() -> None:
     assert done.returncode == 0
     for name in ("slippery-ant", "adalin-gelu", "l2-init", "tau 0.025", "2302.12902", "surgery"):
         assert name in done.stdout
+
+
+def test_an_interrupt_before_the_first_step_is_no_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("train.Trainer", interrupted)
+    assert main(["--run-dir", str(tmp_path / "r")]) == 130
+    assert capsys.readouterr().err == ""
