@@ -19,17 +19,16 @@ from configs import Config
 from plasticity import Mitigations, Probe, UpdateWatch, seams
 from plasticity.mitigations.replay import age_weights
 from training.checkpoints import Checkpoints
-from training.dashboard import return_against_dormant
 from training.device import pick_device
 from training.episodes import Episodes
 from training.evaluation import Evaluator, score
 from training.finite import NonFiniteError, check_finite, to_lists
 from training.going_on import go_on, state_of
-from training.header import print_header
 from training.interrupt import on_interrupt
 from training.progress import ProgressLine
-from training.rundir import open_run, write_json
-from training.summary import Summary, interval
+from training.reporting import draw, log, print_header, write_summary
+from training.rundir import open_run
+from training.summary import Summary
 from training.tracking import Tracker
 from training.worlds import WorldError, Worlds
 
@@ -161,7 +160,10 @@ class Trainer:
                     self._save()
         finally:
             self.progress.stop()
-            self._finish()
+            try:
+                write_summary(self)
+            finally:
+                self._close()
         return self.summary
 
     def _loop(self) -> None:
@@ -223,9 +225,9 @@ class Trainer:
 
         # Log
         if switch or last or self._due(config.log_every):
-            self._log()
+            log(self)
         if switch or last:
-            self._draw()
+            draw(self)
         if switch and not last:
             self.summary.begin(*self._phase(), start=self.step)
             self.tracker.switch(self.step, *self._phase())
@@ -328,34 +330,6 @@ class Trainer:
             now.probes.append((self.step, now.dormant))
             self.dormant = float(np.mean(pooled))
 
-    def _draw(self) -> None:
-        """Draws the visit that ends."""
-        figure = return_against_dormant(self.summary.visits)
-        if figure is not None:
-            self.tracker.figure("return_against_dormant_neurons", figure, self.step)
-
-    def _log(self) -> None:
-        now = self.summary.now
-        check_finite(self.metrics, self.learners, self.config.seeds, self.step)
-        rows = {}
-        for name, value in to_lists(self.metrics).items():
-            kind, _, network = name.partition("/")
-            rows[f"plasticity/{network}/{kind}" if kind == "grad_norm" else f"train/{name}"] = value
-        did = self.mitigations.report()
-        if self.replay.mean_age is not None:
-            did["sample-weight-decay/replay/mean_age"] = self.replay.mean_age
-        rows |= {f"mitigation/{name}": value for name, value in to_lists(did).items()}
-        self.tracker.rows(self.step, now.task, now.visit, rows)
-        self.tracker.returns(self.step)
-        self.tracker.scalar("task/index", now.task, self.step)
-        self.tracker.scalar("task/visit", now.visit, self.step)
-        speed = self.step / max(self.progress.seconds, 1e-9)
-        self.tracker.scalar("time/steps_per_second", speed, self.step)
-        self.tracker.scalar("time/seconds", self.progress.seconds, self.step)
-        self.tracker.flush()
-        recent = [ret for episodes in now.episodes for _, ret, _ in episodes[-10:]]
-        self.progress.show(self.step, now.task, interval(recent)[0], self.dormant)
-
     def _save(self) -> None:
         try:
             saved = self.checkpoints.save(self.step, lambda: state_of(self))
@@ -367,25 +341,6 @@ class Trainer:
             return
         self.tracker.scalar("time/checkpoint_seconds", saved.seconds, self.step)
         self.tracker.scalar("time/checkpoint_megabytes", saved.bytes / 1e6, self.step)
-
-    def _finish(self) -> None:
-        self.tracker.returns(self.step)
-        evaluation = self.evaluator.as_dict() if self.evaluator else {"tasks": []}
-        for row in evaluation["tasks"]:
-            if row["forgetting"]["mean"] is not None:
-                name = f"continual/forgetting/task_{row['task']}"
-                self.tracker.scalar(name, row["forgetting"]["mean"], self.step)
-        result: dict[str, Any] = {
-            "finished": self.finished,
-            "steps": self.step,
-            "seconds": round(self.progress.seconds, 1),
-            "seeds": list(self.config.seeds),
-            "visits": self.summary.as_dict(),
-        }
-        if self.evaluator:
-            result["evaluation"] = evaluation
-        write_json(self.run_dir / "summary.json", result)
-        self._close()
 
     def _close(self) -> None:
         self.tracker.close()
