@@ -128,7 +128,7 @@ usual = settings(
 )
 
 
-@settings(usual, max_examples=400)
+@settings(usual, max_examples=300)
 @given(args=lines)
 def test_any_command_line(args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with no_training(monkeypatch, tmp_path):
@@ -136,7 +136,7 @@ def test_any_command_line(args: list[str], tmp_path: Path, monkeypatch: pytest.M
     assert not list(tmp_path.iterdir())
 
 
-@settings(usual, max_examples=300)
+@settings(usual, max_examples=220)
 @given(text=presets)
 def test_any_preset(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preset = tmp_path / "preset.yaml"

@@ -18,7 +18,7 @@ from agents import saving
 from tests.training.test_faults import loud
 from tests.training.test_resume import DQN, assert_same, run, trainer
 
-CASES = 240
+CASES = 208
 
 
 @pytest.fixture(scope="module")
