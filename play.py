@@ -17,6 +17,7 @@ import numpy as np
 import agents
 import configs
 import envs
+from configs import one_line
 from training import WorldError
 from training.evaluation import SEED_OFFSET
 from training.worlds import failed
@@ -42,7 +43,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         play(options)
     except (ValueError, OSError) as error:
-        print(f"play.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"play.py: error: {one_line(error)}", file=sys.stderr)
         return 2
     except WorldError as error:
         print(f"play.py: stopped: {error}", file=sys.stderr)

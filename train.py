@@ -12,6 +12,7 @@ from rich.table import Table
 
 import configs
 import envs
+from configs import one_line
 from networks import ACTIVATIONS, describe
 from plasticity import MITIGATIONS
 from training import NonFiniteError, Trainer, WorldError
@@ -38,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         trainer = Trainer(configs.parse(args), console)
     except ValueError as error:
-        print(f"train.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"train.py: error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the first step
         return 130

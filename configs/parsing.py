@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import tyro
 
+from configs.limits import check_sizes
+from configs.messages import one_line, unboxed, unknown
 from configs.presets import read_yaml
 from configs.schema import Config
 from envs.registry import check_id
@@ -41,6 +41,13 @@ def parse(args: Sequence[str]) -> Config:
         ValueError: With one line that says what is wrong.
         SystemExit: After ``--help``.
     """
+    try:
+        return _parse(args)
+    except ValueError as error:
+        raise ValueError(one_line(error)) from error
+
+
+def _parse(args: Sequence[str]) -> Config:
     own, presets = _take_configs(list(args))
     preset_flags = [flag for preset in presets for flag in _preset_flags(preset)]
     flags = preset_flags + own
@@ -48,17 +55,23 @@ def parse(args: Sequence[str]) -> Config:
     known = dict(_settings(Config))
     for name in given:
         if name not in known and name != "help":
-            raise ValueError(_unknown("flag", f"--{name}", [f"--{k}" for k in known]))
+            raise ValueError(unknown("flag", f"--{name}", [f"--{k}" for k in known]))
+    _refuse_extra(flags, known)
     config = _run_tyro(flags)
+    check_sizes(config)
+    try:
+        (config.run_dir or "").encode()
+    except UnicodeEncodeError as error:  # TensorBoard and the console need one
+        raise ValueError(f"`run_dir` should be a name in UTF-8: {error}") from error
     check_id(config.env)
     for activation in sorted(config.activations()):
         if activation not in ACTIVATIONS:
-            raise ValueError(_unknown("activation", activation, ACTIVATIONS))
+            raise ValueError(unknown("activation", activation, ACTIVATIONS))
     for mitigation in config.mitigation:
         if mitigation in ACTIVATIONS:
             raise ValueError(f"{mitigation} is an activation: give --activation {mitigation}")
         if mitigation not in MITIGATIONS:
-            raise ValueError(_unknown("mitigation", mitigation, MITIGATIONS))
+            raise ValueError(unknown("mitigation", mitigation, MITIGATIONS))
         if config.mitigation.count(mitigation) > 1:
             raise ValueError(f"mitigation {mitigation} is given twice")
     check_pairs(config.mitigation)
@@ -109,30 +122,43 @@ def _take_configs(args: list[str]) -> tuple[list[str], list[Path]]:
 
 def _preset_flags(path: Path) -> list[str]:
     known = dict(_settings(Config))
-    flags = []
+    flags: dict[str, list[str]] = {}
     for key, value in _leaves(read_yaml(path)):
         name = key.replace("_", "-")
-        if name == "run-dir" and value is not None:
-            raise ValueError(f"run-dir is for the command line alone (in {path})")
-        if any(setting.startswith(f"{name}.") for setting in known):
-            if value is None:  # a section that is empty
-                continue
-            raise ValueError(f"{name} is a section of settings. Received {value} (in {path})")
-        if name not in known:
-            raise ValueError(f"{_unknown('setting', name, known)} (in {path})")
-        if isinstance(value, bool):
-            section, _, last = f"--{name}".rpartition(".")
-            flags.append(f"--{name}" if value else _negated(section, last))
-        elif isinstance(value, list):
-            if not known[name]:
-                raise ValueError(f"{name} takes one value. Received {value} (in {path})")
-            if name == "mitigation":
-                flags += [token for item in value for token in (f"--{name}", str(item))]
-            else:
-                flags += [f"--{name}", *map(str, value)]
-        else:
-            flags += [f"--{name}", str(value)]
-    return flags
+        try:
+            if name in flags:
+                raise ValueError(f"{name} is there twice")
+            flags[name] = _as_flags(name, value, known)
+        except ValueError as error:
+            raise ValueError(f"{error} (in {path})") from None
+    return [token for tokens in flags.values() for token in tokens]
+
+
+def _as_flags(name: str, value: Any, known: dict[str, Any]) -> list[str]:
+    """One setting of a preset as flags."""
+    if name == "run-dir" and value is not None:
+        raise ValueError(f"{name} is for the command line alone")
+    if any(setting.startswith(f"{name}.") for setting in known):
+        if value is None or value == {}:  # a section that is empty
+            return []
+        raise ValueError(f"{name} is a section of settings. Received {value}")
+    if name not in known:
+        raise ValueError(unknown("setting", name, known))
+    if value == {}:
+        raise ValueError(f"{name} is no section of settings. Received {value}")
+    if isinstance(known[name], bool) != isinstance(value, bool):
+        should = "should be" if isinstance(known[name], bool) else "should not be"
+        raise ValueError(f"{name} {should} true or false. Received {value}")
+    if isinstance(value, bool):
+        section, _, last = f"--{name}".rpartition(".")
+        return [f"--{name}" if value else _negated(section, last)]
+    if isinstance(value, list):
+        if not isinstance(known[name], tuple):
+            raise ValueError(f"{name} takes one value. Received {value}")
+        if name == "mitigation":
+            return [token for item in value for token in (f"--{name}", str(item))]
+        return [f"--{name}", *map(str, value)]
+    return [f"--{name}", str(value)]
 
 
 def _negated(section: str, last: str) -> str:
@@ -142,21 +168,42 @@ def _negated(section: str, last: str) -> str:
 
 def _leaves(mapping: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in mapping.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
 
 
-def _settings(cls: type, prefix: str = "") -> Iterator[tuple[str, bool]]:
-    """Yields each setting as flags spell it, ``dqn.learning-rate``, and whether it is a list."""
+def _settings(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields each setting as flags spell it, ``dqn.learning-rate``, and its default."""
     for f in fields(cls):
         name = prefix + f.name.replace("_", "-")
         nested = f.default_factory
         if isinstance(nested, type) and is_dataclass(nested):
             yield from _settings(nested, f"{name}.")
         else:
-            yield name, isinstance(f.default, tuple)
+            yield name, f.default
+
+
+def _refuse_extra(flags: Sequence[str], known: dict[str, Any]) -> None:
+    """Raises a ValueError that names the flag where the parser would name the value alone."""
+    groups: list[list[str]] = []
+    for token in flags:
+        if token.startswith("--"):
+            flag, joined, value = token.partition("=")
+            groups.append([flag, value] if joined else [flag])
+        elif groups and token != "-h":
+            groups[-1].append(token)
+    for flag, *values in groups:
+        name = _name(flag)
+        default = known.get(name)
+        if isinstance(default, bool):
+            if values:
+                raise ValueError(f"{flag} takes no value. Received {' '.join(values)}")
+        elif flag.rpartition(".")[2].removeprefix("--").startswith("no-"):
+            raise ValueError(unknown("flag", flag, [f"--{name}"]))
+        elif len(values) > 1 and (name == "mitigation" or not isinstance(default, tuple)):
+            raise ValueError(f"{flag} takes one value. Received {' '.join(values)}")
 
 
 def _names(flags: Sequence[str]) -> list[str]:
@@ -178,25 +225,7 @@ def _run_tyro(flags: list[str]) -> Config:
     except SystemExit as stop:
         if not stop.code:
             raise
-        # The message stands between the first two rules, help behind them. ASCII gets dashes.
-        lines = [line.strip("│| ") for line in errors.getvalue().splitlines()]
-        rules = [
-            i for i, line in enumerate(lines) if line.startswith(("╭", "╰", "───", "---", "+-"))
-        ]
-        begin, end = (*rules, len(lines), len(lines))[:2]
-        message = " ".join(lines[begin + 1 : end] or lines)
-        message = re.sub(r"^Error parsing (Config: )?", "", message)
-        message = _NONE_OR.sub(r"should be None or of type \1. Received '\2'", message)
-        raise ValueError(message) from None
-
-
-_NONE_OR = re.compile(r"no type matching \{None\}\|(\w+) could .* from \['(.*?)'\]\.\s+Got.*")
-
-
-def _unknown(kind: str, name: str, known: Any) -> str:
-    near = get_close_matches(name, sorted(known), n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "--help lists all flags."
-    return f"there is no {kind} {name!r}. {hint}"
+        raise ValueError(unboxed(errors.getvalue())) from None
 
 
 _DESCRIPTION = """Train a continual reinforcement learning agent.

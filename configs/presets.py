@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.constructor import ConstructorError
 
-MAX_BYTES = 1 << 18
+MAX_BYTES = 1 << 16
+MAX_INT = 1 << 63
 
 
 class _Plain(yaml.SafeLoader):
     """Values, lists and mappings alone: no tags, no aliases, no key twice."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # few of them can stand for billions of values
-            raise yaml.YAMLError("aliases are not allowed")
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if event.anchor is not None:  # a few aliases can stand for billions of values
+            problem = "anchors and aliases are not allowed"
+            raise ConstructorError(None, None, problem, event.start_mark)
+        if event.tag is not None:  # even a safe one, as in `!!int x`, may fail as no error of YAML
+            raise ConstructorError(None, None, "tags are not allowed", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -25,9 +31,10 @@ class _Plain(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.YAMLError(f"a setting is called {key!r} {key_node.start_mark}")
+                problem = f"a setting is called {key!r}"
+                raise ConstructorError(None, None, problem, key_node.start_mark)
             if key in keys:
-                raise yaml.YAMLError(f"{key} is there twice {key_node.start_mark}")
+                raise ConstructorError(None, None, f"{key} is there twice", key_node.start_mark)
             keys.add(key)
         return super().construct_mapping(node, deep=deep)
 
@@ -41,21 +48,31 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ValueError: With one line, if it is no such file.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ValueError(f"the preset {path} is not a file")
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"the preset {path} should have at most {MAX_BYTES} bytes")
-        text = path.read_bytes().decode()
+        text = _read(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"the preset {path} cannot be read: {error}") from error
     try:
         content = _Plain(text).get_single_data()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.MarkedYAMLError as error:
+        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ValueError(f"the preset {path} is not YAML: {error.problem}{where}") from error
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise ValueError(f"the preset {path} is not YAML: {problem}") from error
     if not isinstance(content, dict):
         raise ValueError(f"the preset {path} should hold `setting: value` lines")
     _check(content, path)
+    return content
+
+
+def _read(path: Path) -> bytes:
+    """Reads a regular file, but not without end: some of the kernel's say that they are empty."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"the preset {path} is not a file")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"the preset {path} should have at most {MAX_BYTES} bytes")
     return content
 
 
@@ -70,5 +87,10 @@ def _check(value: Any, path: Path, name: str = "") -> None:
             _check(item, path, name)
     elif not (value is None or isinstance(value, bool | int | float | str)):
         raise ValueError(f"{name} should be a number or a text. Received {value} (in {path})")
-    elif isinstance(value, str) and re.match(r"-(?![\d.])", value):
+    elif isinstance(value, int) and abs(value) >= MAX_INT:  # more digits than Python prints, maybe
+        raise ValueError(f"{name} should be below 2**63 (in {path})")
+    elif isinstance(value, str) and value.startswith("-") and not _NEGATIVE.fullmatch(value):
         raise ValueError(f"{name} should not begin with a dash. Received {value} (in {path})")
+
+
+_NEGATIVE = re.compile(r"-[\d.]+(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)

@@ -215,6 +215,11 @@ def _make_base(id: str, kwargs: dict[str, Any]) -> Env:
         raise ValueError(f"{id} cannot be made here: {error}") from None
     except ImportError as error:  # a package of the environment's own, or a version that has left
         raise ValueError(f"{id} cannot be made here: {error}") from None
+    except ValueError:  # says what is wrong
+        raise
+    except Exception as error:  # of the environment's own, of a simulator, of a driver
+        problem = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{id} cannot be made here: {problem}") from error
 
 
 def _missing(id: str, extra: str) -> str:
@@ -226,6 +231,8 @@ def _missing(id: str, extra: str) -> str:
 
 def check_id(id: str) -> None:
     """Raises a ValueError with the nearest names if ``id`` is no environment."""
+    if len(id) > 200:
+        raise ValueError(f"an environment is named by at most 200 letters. Received {len(id)}")
     if ":" in id and not id.startswith("envs:"):
         # Gymnasium would import what stands before the colon, which may come from a stranger.
         raise ValueError(f"an environment is named without its module. Received {id!r}")

@@ -1,0 +1,61 @@
+"""How large settings may be: a slip or a stranger's preset should not exhaust the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from configs.schema import Config
+
+LARGEST = 1 << 53
+"""For all numbers: a 64-bit integer, a 32-bit float and a JSON file hold them."""
+MOST = {
+    "num_seeds": 1 << 10,
+    "num_envs": 1 << 12,
+    "eval_episodes": 1 << 12,
+    "batch_size": 1 << 20,
+    "replay_ratio": 1 << 10,
+    "hidden": 1 << 16,
+    "actor_width": 1 << 16,
+    "critic_width": 1 << 16,
+    "actor_blocks": 1 << 8,
+    "critic_blocks": 1 << 8,
+    "max_age": 1 << 20,
+}
+"""For settings of these names, in all sections."""
+MOST_COPIES = 1 << 14
+MOST_PROCESSES = 1 << 10
+MOST_LAYERS = 1 << 8
+
+
+def check_sizes(config: Config) -> None:
+    """Raises a ValueError for the first setting that is larger than any run needs."""
+    for name, value in _leaves(config):
+        most = MOST.get(name.rpartition(".")[2], LARGEST)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and abs(number) > most:
+                bound = f"at most {most}" if number > 0 else f"at least -{most}"
+                raise ValueError(f"`{name}` should be {bound}. Received {number}")
+    for hidden in (config.dqn.hidden, config.sac.hidden):
+        if len(hidden) > MOST_LAYERS:
+            raise ValueError(
+                f"`hidden` should have at most {MOST_LAYERS} layers. Received {len(hidden)}"
+            )
+    most = MOST_PROCESSES if config.vector == "async" else MOST_COPIES
+    for name in ("num_envs", "eval_episodes") if config.eval_every else ("num_envs",):
+        copies = config.num_seeds * getattr(config, name)
+        if copies > most:
+            raise ValueError(
+                f"`num_seeds` times `{name}` should be at most {most} with vector {config.vector}. "
+                f"Received {copies}"
+            )
+
+
+def _leaves(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            yield from _leaves(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, value
