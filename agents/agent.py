@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.descent import adam
 from networks import Architecture
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -61,11 +62,6 @@ class Learner:
     loss: Callable[[Batch, Streams, Tensor | None], Tensor] | None = None
 
 
-def adam(_: str, parameters: Sequence[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-    """The optimizer of an agent that nobody changes."""
-    return torch.optim.Adam(parameters, learning_rate, fused=True)
-
-
 @dataclass(frozen=True)
 class Seams:
     """How an agent makes its networks and optimizers; remedies against lost plasticity change it.
@@ -81,6 +77,14 @@ class Seams:
 
 USUAL = Seams()
 """Nothing is changed."""
+
+
+Source = TypeVar("Source", bound=tuple[Any, ...])
+
+
+def itself(batch: Any) -> Batch:
+    """Returns what is a batch already."""
+    return batch  # type: ignore[no-any-return]
 
 
 class Agent(Protocol):
@@ -112,8 +116,18 @@ class Agent(Protocol):
         """
         ...
 
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        """Learns from a batch; returns detached metrics ``(S,)`` by name, without a host sync."""
+    def update(
+        self, source: Source, gather: Callable[[Source], Batch] = itself
+    ) -> dict[str, Tensor]:
+        """Learns from a batch.
+
+        Args:
+            source: A batch, or the places ``(S, B)`` where its transitions lie.
+            gather: Makes the batch of the source; it is compiled with the update.
+
+        Returns:
+            Detached metrics ``(S,)`` by name; there was no host sync.
+        """
         ...
 
     def learners(self) -> dict[str, Learner]:
@@ -121,7 +135,7 @@ class Agent(Protocol):
         ...
 
     def compile(self) -> None:
-        """Compiles the loss of the Q-network or critic with torch.compile, in place."""
+        """Compiles the update with torch.compile when it is called first, for these shapes."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -177,33 +191,3 @@ class Streams:
     def load_state_dict(self, state: dict[int, Tensor]) -> None:
         for i, generator in enumerate(self.generators):
             generator.set_state(state[i].cpu().clone())  # a view of a file may not be aligned
-
-
-def clip_per_seed(parameters: Iterable[Tensor], max_norm: float | None) -> Tensor:
-    """Scales the gradients of each seed in place to a global L2 norm of at most ``max_norm``.
-
-    Args:
-        parameters: Tensors with the seeds as first axis and their gradients.
-        max_norm: The bound; ``None`` only measures.
-
-    Returns:
-        The norm of each seed before clipping, ``(S,)``.
-    """
-    grads = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0).sqrt()  # (S,)
-    if max_norm is not None:
-        scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
-        for grad in grads:
-            grad.mul_(scale.view(-1, *(1,) * (grad.dim() - 1)))
-    return norm
-
-
-@torch.no_grad()
-def polyak(target: nn.Module, source: nn.Module, tau: float) -> None:
-    """Moves the target toward the source, in place: ``target += tau * (source - target)``."""
-    targets: list[Tensor] = list(target.parameters())
-    sources: list[Tensor] = list(source.parameters())
-    if tau == 1.0:
-        torch._foreach_copy_(targets, sources)
-    else:
-        torch._foreach_lerp_(targets, sources, tau)

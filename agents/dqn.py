@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents.agent import USUAL, Array, Batch, Learner, Seams, Streams, clip_per_seed, polyak
+from agents.agent import USUAL, Array, Batch, Learner, Seams, Source, Streams, itself
+from agents.descent import compiled, descend, is_plain, polyak
 from agents.settings import check_settings
 from agents.spaces import check_observations, to_tensor
 from networks import AdaLinConfig, Architecture, QNetwork, initialize
@@ -128,18 +129,27 @@ class DQN:
         epsilon = 1.0 if step < self.learning_starts else self.epsilon(step)
         wander = self.exploration.uniform(num_envs) < epsilon  # (S, N)
         random = self.exploration.integers(self.num_actions, num_envs)
-        greedy = self.q(to_tensor(obs, self.device)).argmax(-1).cpu()
+        greedy = self.greedy(to_tensor(obs, self.device)).cpu()
         actions: Array = torch.where(wander, random, greedy).numpy() + self.first_action
         return actions
 
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        loss, td_error = self.loss(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
-        norm = clip_per_seed(self.q.parameters(), self.config.max_grad_norm)
-        self.optimizer.step()
+    def greedy(self, obs: Tensor) -> Tensor:
+        """Returns the actions of greatest value, ``(S, N)``."""
+        return self.q(obs).argmax(-1)  # type: ignore[no-any-return]
+
+    def update(
+        self, source: Source, gather: Callable[[Source], Batch] = itself
+    ) -> dict[str, Tensor]:
         self.updates += 1
-        if self.updates % self.config.target_every == 0:
+        return self.learn(source, gather, self.updates % self.config.target_every == 0)
+
+    def learn(
+        self, source: Source, gather: Callable[[Source], Batch], move_target: bool
+    ) -> dict[str, Tensor]:
+        """Does the work of an update: all of it can be compiled."""
+        loss, td_error = self.loss(gather(source))
+        norm = descend(loss, self.optimizer, self.config.max_grad_norm)
+        if move_target:
             polyak(self.target, self.q, self.config.tau)
         return {"loss/q": loss.detach(), "td_error": td_error, "grad_norm/q": norm}
 
@@ -176,8 +186,11 @@ class DQN:
         }
 
     def compile(self) -> None:
-        """Compiles the loss, forward and backward, in place."""
-        self.loss = torch.compile(self.loss)  # type: ignore[method-assign]  # same signature
+        self.greedy = compiled(self.greedy)  # type: ignore[method-assign]  # same signature
+        if is_plain(self.optimizer):
+            self.learn = compiled(self.learn)  # type: ignore[method-assign]  # same signature
+        else:  # a remedy acts between gradient and step
+            self.loss = compiled(self.loss)  # type: ignore[method-assign]  # same signature
 
     def state_dict(self) -> dict[str, Any]:
         return {

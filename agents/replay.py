@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,13 +13,25 @@ from agents.agent import Batch, Streams
 from agents.ages import AgeWeights
 
 
+class Places(NamedTuple):
+    """Where transitions lie.
+
+    Attributes:
+        time: Lifetime rows ``(S, B)``.
+        column: Which of the S * N environments ``(S, B)``.
+    """
+
+    time: Tensor
+    column: Tensor
+
+
 class Replay:
     """A ring of the newest transitions, sampled uniformly, or by age, for each seed.
 
     Everything lies in preallocated tensors ``(T, S * N, ...)`` for T time steps of N environments
     for each of S seeds.  The observation after a step is stored beside the one before it, so an
     episode end or a switch needs no special case; images keep their dtype.  (Storage that keeps
-    each frame once belongs behind ``_gather``.)
+    each frame once belongs behind ``gather``.)
 
     Args:
         capacity: Transitions of each seed, rounded down to a multiple of ``num_envs``.
@@ -170,15 +182,20 @@ class Replay:
             batch_size: Number of transitions B.
             streams: Generators to draw from, uniformly; default: those of the replay.
         """
+        return self.gather(self.draw(batch_size, streams))
+
+    def draw(self, batch_size: int, streams: Streams | None = None) -> Places:
+        """Draws where the transitions of a sample lie."""
         if streams is None and self.ages is not None:
-            return self._gather(*self._drawn_by_age(self.ages, batch_size))
+            return self._drawn_by_age(self.ages, batch_size)
         # (S, B) positions among the transitions of a seed, oldest first
         position = (streams or self.streams).integers(len(self), batch_size)
+        if self.num_envs == 1:
+            return Places(position + self.oldest, self._first_column.expand_as(position))
         time = position // self.num_envs + self.oldest
-        column = position % self.num_envs + self._first_column
-        return self._gather(time, column)
+        return Places(time, position % self.num_envs + self._first_column)
 
-    def _drawn_by_age(self, ages: AgeWeights, batch_size: int) -> tuple[Tensor, Tensor]:
+    def _drawn_by_age(self, ages: AgeWeights, batch_size: int) -> Places:
         """Draws lifetime rows and columns (S, B) of transitions; one number for each."""
         bits = 53  # of a number in [0, 1) in float64: in float32 a million rows differ by 6%
         share = self.streams.integers(1 << bits, batch_size).double() / (1 << bits)
@@ -186,7 +203,7 @@ class Replay:
         self.mean_age = newer.mean(1) + self.n_step
         time = self.steps - self.n_step - newer.long()
         env = (within * self.num_envs).long().clamp(max=self.num_envs - 1)
-        return time, env + self._first_column
+        return Places(time, env + self._first_column)
 
     def example(self) -> Batch:
         """Returns one transition of zeros for each seed, ``(S, 1, ...)``, for shapes."""
@@ -198,8 +215,9 @@ class Replay:
         discount = torch.zeros_like(reward)
         return Batch(zeros["obs"], zeros["action"], reward, discount, zeros["next_obs"])
 
-    def _gather(self, time: Tensor, column: Tensor) -> Batch:
-        """Collects the transitions that begin at lifetime rows ``time`` (S, B)."""
+    def gather(self, places: Places) -> Batch:
+        """Collects the transitions that begin at these places."""
+        time, column = places
         width = self.num_seeds * self.num_envs
         first = (time % self.length) * width + column  # (S, B) into the flattened rings
         last = first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.agent import USUAL, Array, Batch, Learner, Seams, Streams, clip_per_seed, polyak
+from agents.agent import USUAL, Array, Batch, Learner, Seams, Source, Streams, itself
+from agents.descent import compiled, descend, is_plain, polyak
 from agents.settings import check_settings
 from agents.spaces import check_actions, check_observations, to_tensor
 from agents.temperature import Temperature
@@ -139,44 +140,46 @@ class SAC:
             unit = unit.to(self.device)
         else:
             noise = self.exploration.normal(*shape).to(self.device)
-            unit, _ = self.actor.sample(to_tensor(obs, self.device), noise)
+            unit, _ = self.wander(to_tensor(obs, self.device), noise)
         actions: Array = (self.middle + self.half_range * unit).cpu().numpy()
         return actions
 
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        noise = self.noise.normal(2, *batch.action.shape[1:])  # (S, 2, B, A)
-        clip = self.config.max_grad_norm
-        metrics = {}
+    def wander(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws actions in [-1, 1] for exploration: ``GaussianActor.sample``."""
+        return self.actor.sample(obs, noise)
+
+    def update(
+        self, source: Source, gather: Callable[[Source], Batch] = itself
+    ) -> dict[str, Tensor]:
+        noise = self.noise.normal(2, source[0].shape[1], self.num_actions)  # (S, 2, B, A)
         acting = self.updates % self.config.policy_delay == 0
         self.updates += 1
+        return self.learn(source, gather, noise, acting)
+
+    def learn(
+        self, source: Source, gather: Callable[[Source], Batch], noise: Tensor, acting: bool
+    ) -> dict[str, Tensor]:
+        """Does the work of an update: all of it can be compiled."""
+        batch, clip = gather(source), self.config.max_grad_norm
         temperature = self.temperature().detach()  # (S,)
+        metrics = {"temperature": temperature}
         if acting:
             action, log_prob = self.actor.sample(batch.obs, noise[:, 0])
             if self.config.learn_temperature:
                 surplus = (log_prob.detach() + self.target_entropy).mean(-1)
-                self.temperature_optimizer.zero_grad(set_to_none=True)
-                (-self.temperature.log_value * surplus).sum().backward()
-                self.temperature_optimizer.step()
+                descend(-self.temperature.log_value * surplus, self.temperature_optimizer, None)
 
         critic_loss = self.critic_loss(batch, noise[:, 1], temperature)  # (S,)
-        self.critic_optimizer.zero_grad(set_to_none=True)
-        critic_loss.sum().backward()
-        metrics["grad_norm/critic"] = clip_per_seed(self.critic.parameters(), clip)
-        self.critic_optimizer.step()
+        metrics["loss/critic"] = critic_loss.detach()
+        metrics["grad_norm/critic"] = descend(critic_loss, self.critic_optimizer, clip)
         polyak(self.target, self.critic, self.config.tau)
 
         if acting:
-            # Gradients of the critic's weights are not needed here, only those of its input.
-            self.critic.requires_grad_(False)
             actor_loss = self.actor_loss(batch.obs, (action, log_prob), temperature)
-            self.actor_optimizer.zero_grad(set_to_none=True)
-            actor_loss.sum().backward()
-            self.critic.requires_grad_(True)
-            metrics["grad_norm/actor"] = clip_per_seed(self.actor.parameters(), clip)
-            self.actor_optimizer.step()
             metrics["loss/actor"] = actor_loss.detach()
+            metrics["grad_norm/actor"] = descend(actor_loss, self.actor_optimizer, clip)
             metrics["entropy"] = -log_prob.detach().mean(-1)
-        return metrics | {"loss/critic": critic_loss.detach(), "temperature": temperature}
+        return metrics
 
     def critic_loss(
         self, batch: Batch, noise: Tensor, temperature: Tensor, target: Tensor | None = None
@@ -238,8 +241,11 @@ class SAC:
         return found
 
     def compile(self) -> None:
-        """Compiles the critic's loss, forward and backward, in place."""
-        self.critic_loss = torch.compile(self.critic_loss)  # type: ignore[method-assign]  # same signature
+        self.wander = compiled(self.wander)  # type: ignore[method-assign]  # same signature
+        if all(is_plain(learner.optimizer) for learner in self.learners().values()):
+            self.learn = compiled(self.learn)  # type: ignore[method-assign]  # same signature
+        else:  # a remedy acts between gradient and step
+            self.critic_loss = compiled(self.critic_loss)  # type: ignore[method-assign]  # same
 
     _PARTS = "actor critic target temperature exploration noise".split()
     _PARTS += "actor_optimizer critic_optimizer temperature_optimizer".split()

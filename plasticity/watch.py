@@ -36,19 +36,20 @@ class UpdateWatch:
 
     Args:
         streams: Generators for the noise of losses and targets.
+
+    Attributes:
+        armed: Whether it watches the next update.
     """
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
-        self._armed = True
+        self.armed = True
         self._rows: Rows = {}
         self._before: Before | None = None
 
     def before(self, learners: Mapping[str, Learner], batch: Batch) -> None:
-        """To be called before each update, with its batch."""
-        if not self._armed:
-            return
-        self._armed = False
+        """To be called before an update while it is armed, with the batch."""
+        self.armed = False
         self._before = before = Before(batch)
         # Some activations draw numbers in training mode where there is a gradient.
         with evaluating(learner.network for learner in learners.values()), metrics.unchecked():
@@ -86,17 +87,17 @@ class UpdateWatch:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what it has seen; between two updates there is nothing else."""
-        return {"armed": self._armed, "rows": dict(self._rows)}
+        return {"armed": self.armed, "rows": dict(self._rows)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a state that ``state_dict`` returned."""
         device = self.streams.device
-        self._armed = state["armed"]
+        self.armed = state["armed"]
         self._rows = {name: value.to(device) for name, value in state["rows"].items()}
 
     def take(self) -> Rows:
         """Returns what was seen since the last call, ``(S,)`` by name, and watches again."""
-        rows, self._rows, self._armed = self._rows, {}, True
+        rows, self._rows, self.armed = self._rows, {}, True
         return rows
 
 

@@ -203,9 +203,10 @@ class Trainer:
 
         # Learn
         for _ in range(self._updates_due()):
-            batch = self.replay.sample(self.agent.batch_size)
-            self.watch.before(self.learners, batch)
-            self.metrics |= self.agent.update(batch)
+            places = self.replay.draw(self.agent.batch_size)
+            if self.watch.armed:
+                self.watch.before(self.learners, self.replay.gather(places))
+            self.metrics |= self.agent.update(places, self.replay.gather)
             self.watch.after(self.learners)
             self.mitigations.after_update()
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from agents import Seams
-from agents.agent import adam
+from agents.descent import adam
 from networks import Architecture
 from plasticity.mitigations.base import MitigationConfig
 from plasticity.mitigations.optimizers import MakeOptimizer

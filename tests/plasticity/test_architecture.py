@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from agents import Seams
+from agents.descent import Adam
 from networks import AdaLin
 from networks.layers import LayerNorm
 from networks.simba import Block, RunningNorm, SimBa
@@ -72,7 +73,7 @@ def test_simba_has_the_size_of_its_network() -> None:
         sizes[name] = len(of_kind(torso, Block)), torso.num_features
     assert sizes == {"actor": (1, 4), "critic": (2, 8)}
     kinds = {name: type(of.optimizer) for name, of in agent.learners().items()}
-    adamw, usual = torch.optim.AdamW, torch.optim.Adam
+    adamw, usual = torch.optim.AdamW, Adam
     assert kinds == {"actor": adamw, "critic": adamw, "temperature": usual}
     train(agent)
     other = dqn(seams=residual(SMALL))
@@ -87,7 +88,7 @@ def test_the_papers_sizes_are_the_defaults() -> None:
     agent = sac(seams=residual(SimBaRemedyConfig(networks=("actor",))))
     assert agent.actor.torso.num_features == 128
     assert not of_kind(agent.critic, SimBa)
-    assert type(agent.critic_optimizer) is torch.optim.Adam
+    assert type(agent.critic_optimizer) is Adam
     agent = sac(seams=residual(SimBaRemedyConfig(networks=("critic",))))
     assert agent.critic.torso.num_features == 512
     assert agent.critic_optimizer.param_groups[0]["weight_decay"] == 1e-2

@@ -11,6 +11,7 @@ from pytorch_optimizer import Kron as Library
 from torch import nn
 
 from agents import Seams, Streams, saving
+from agents.descent import Adam
 from plasticity.mitigations.base import Subject
 from plasticity.mitigations.kron import Kron, KronConfig
 from plasticity.mitigations.seams import seams
@@ -149,7 +150,7 @@ def test_agents_train_with_it() -> None:
     config = KronConfig(weight_decay=0.1)
     agent = sac((0, 1), activation="adalin-relu", seams=_seams(config), learning_rate=1e-2)
     kinds = {name: type(of.optimizer) for name, of in agent.learners().items()}
-    assert kinds == {"actor": Kron, "critic": Kron, "temperature": torch.optim.Adam}
+    assert kinds == {"actor": Kron, "critic": Kron, "temperature": Adam}
     actor, critic = (agent.learners()[n].optimizer for n in ("actor", "critic"))
     assert isinstance(actor, Kron)
     assert isinstance(critic, Kron)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from agents import Streams, saving
+from agents.descent import Adam
 from plasticity.mitigations.base import Subject
 from plasticity.mitigations.seams import seams
 from plasticity.mitigations.trac import TRAC, TRACConfig, erfi
@@ -232,7 +233,7 @@ def test_it_learns_once_the_scale_has_grown() -> None:
 def test_agents_have_it_for_all_networks_but_the_temperature() -> None:
     agent = sac((0, 1), seams=seams({"trac": TRACConfig()}, (0, 1)))
     kinds = {name: type(of.optimizer) for name, of in agent.learners().items()}
-    assert kinds == {"actor": TRAC, "critic": TRAC, "temperature": torch.optim.Adam}
+    assert kinds == {"actor": TRAC, "critic": TRAC, "temperature": Adam}
     remedies = attach(agent, {"trac": TRACConfig()})
     agent.update(batch(agent))
     assert set(remedies.report()) == {"trac/actor/scale", "trac/critic/scale"}

@@ -11,6 +11,7 @@ import torch
 from stable_baselines3 import DQN
 
 from agents import Streams, saving
+from agents.descent import Adam
 from plasticity.mitigations.seams import seams
 from plasticity.mitigations.upgd import UPGD, UPGDConfig
 from tests.plasticity.subjects import batch, dqn, sac
@@ -122,7 +123,7 @@ def test_it_goes_on_exactly_from_a_checkpoint(tmp_path: Path) -> None:
 def test_agents_have_it_for_all_networks_but_the_temperature() -> None:
     agent = sac((0, 1), seams=seams({"upgd": UPGDConfig()}, (0, 1)))
     kinds = {name: type(of.optimizer) for name, of in agent.learners().items()}
-    assert kinds == {"actor": UPGD, "critic": UPGD, "temperature": torch.optim.Adam}
+    assert kinds == {"actor": UPGD, "critic": UPGD, "temperature": Adam}
     actor, critic = (agent.learners()[n].optimizer for n in ("actor", "critic"))
     assert isinstance(actor, UPGD)
     assert isinstance(critic, UPGD)
@@ -130,7 +131,7 @@ def test_agents_have_it_for_all_networks_but_the_temperature() -> None:
     agent.update(batch(agent))
     only = UPGDConfig(networks=("critic",))
     agent = sac((0, 1), seams=seams({"upgd": only}, (0, 1)))
-    assert type(agent.learners()["actor"].optimizer) is torch.optim.Adam
+    assert type(agent.learners()["actor"].optimizer) is Adam
 
 
 def test_settings_reach_the_optimizer_and_it_lowers_the_loss() -> None:

@@ -203,14 +203,14 @@ def test_an_interrupt_ends_after_the_step_with_all_files(tmp_path: Path) -> None
     t = trainer(tmp_path / "r")
     update = t.agent.update
 
-    def interrupt(batch: Any) -> Any:
+    def interrupt(*batch: Any) -> Any:
         import signal
 
         if t.step == 120:
             signal.raise_signal(signal.SIGINT)
-        return update(batch)
+        return update(*batch)
 
-    t.agent.update = interrupt  # type: ignore[method-assign]  # a user's Ctrl-C
+    t.agent.update = interrupt  # type: ignore[assignment,method-assign]  # a user's Ctrl-C
     t.run()
     assert t.interrupted
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
@@ -223,8 +223,8 @@ def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path, where: str, wh
     t = trainer(tmp_path / "r", "--num-seeds 2 --seed 4")
     update = t.agent.update
 
-    def poison(batch: Any) -> Any:
-        metrics = update(batch)
+    def poison(*batch: Any) -> Any:
+        metrics = update(*batch)
         if where == "loss":
             metrics["loss/q"][1] = float("nan")
         elif t.step == 50:  # no loss has felt it yet
@@ -233,7 +233,7 @@ def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path, where: str, wh
                 network.head.weight[1, 0, 0] = float("inf")
         return metrics
 
-    t.agent.update = poison  # type: ignore[method-assign]  # a diverging agent
+    t.agent.update = poison  # type: ignore[assignment,method-assign]  # a diverging agent
     with pytest.raises(NonFiniteError, match=f"{what} of network q, seed 5, is .* at step 50"):
         t.run()
     assert saving.load(tmp_path / "r" / "checkpoint" / "failed")["trainer"]["step"] == 50

@@ -1,0 +1,137 @@
+"""What an update is made of: gradients, their bound, Adam's step, and the target that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam as adam_step
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Adam(torch.optim.Adam):
+    """PyTorch's Adam with a step that a compiler can look into.
+
+    It has its state from the beginning, so that compiled code does not change after the first step.
+
+    Args:
+        parameters: What learns.
+        learning_rate: Step size.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], learning_rate: float) -> None:
+        super().__init__(parameters, learning_rate, fused=True)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds parameters that learn, with moments of zero."""
+        super().add_param_group(param_group)
+        for p in self.param_groups[-1]["params"]:
+            moments = {name: torch.zeros_like(p) for name in ("exp_avg", "exp_avg_sq")}
+            self.state[p] = {"step": torch.zeros((), device=p.device), **moments}
+
+    def forget(self, parameter: nn.Parameter) -> None:
+        """Sets the state of a parameter back to zero, in place."""
+        for value in self.state[parameter].values():
+            value.zero_()
+
+    @torch.no_grad()
+    def descend(self) -> None:
+        """Does what ``step`` does, without its hooks."""
+        compiling = torch.compiler.is_compiling()
+        for group in self.param_groups:
+            learning = [p for p in group["params"] if p.grad is not None]
+            states = [self.state[p] for p in learning]
+            adam_step(
+                learning,
+                [p.grad for p in learning if p.grad is not None],
+                [s["exp_avg"] for s in states],
+                [s["exp_avg_sq"] for s in states],
+                [],
+                [s["step"] for s in states],
+                foreach=compiling,
+                fused=not compiling,
+                capturable=compiling,
+                amsgrad=False,
+                maximize=False,
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                lr=group["lr"],
+                eps=group["eps"],
+                weight_decay=group["weight_decay"],
+            )
+
+
+def adam(_: str, parameters: Sequence[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    """The optimizer of an agent that nobody changes."""
+    return Adam(parameters, learning_rate)
+
+
+def descend(loss: Tensor, optimizer: torch.optim.Optimizer, max_norm: float | None) -> Tensor:
+    """Takes one step of the optimizer down the sum of the losses of all seeds.
+
+    Args:
+        loss: ``(S,)``.
+        optimizer: Of parameters with the seeds as first axis; others get no gradient.
+        max_norm: Bound of the gradient norm of each seed; None: no bound.
+
+    Returns:
+        The gradient norm of each seed before the bound, ``(S,)``.
+    """
+    parameters = [p for g in optimizer.param_groups for p in g["params"] if p.requires_grad]
+    grads = torch.autograd.grad(loss.sum(), parameters, allow_unused=True)
+    for parameter, grad in zip(parameters, grads, strict=True):
+        # The kernels of optimizers go through memory as it lies: in the order of the parameter.
+        parameter.grad = None if grad is None else grad.contiguous()
+    norm = clip_per_seed(parameters, max_norm)
+    if isinstance(optimizer, Adam) and is_plain(optimizer):
+        optimizer.descend()
+    else:
+        optimizer.step()
+    return norm
+
+
+def is_plain(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a compiler can look into its step: it is Adam, and no remedy has a hook there."""
+    hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
+    return type(optimizer) is Adam and not any(hooks)
+
+
+def clip_per_seed(parameters: Iterable[Tensor], max_norm: float | None) -> Tensor:
+    """Scales the gradients of each seed in place to a global L2 norm of at most ``max_norm``.
+
+    Args:
+        parameters: Tensors with the seeds as first axis and their gradients.
+        max_norm: The bound; ``None`` only measures.
+
+    Returns:
+        The norm of each seed before clipping, ``(S,)``.
+    """
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in grads]).sum(0).sqrt()  # (S,)
+    if max_norm is not None:
+        scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+        for grad in grads:
+            grad.mul_(scale.view(-1, *(1,) * (grad.dim() - 1)))
+    return norm
+
+
+@torch.no_grad()
+def polyak(target: nn.Module, source: nn.Module, tau: float) -> None:
+    """Moves the target toward the source, in place: ``target += tau * (source - target)``."""
+    targets: list[Tensor] = list(target.parameters())
+    sources: list[Tensor] = list(source.parameters())
+    if tau == 1.0:
+        torch._foreach_copy_(targets, sources)
+    else:
+        torch._foreach_lerp_(targets, sources, tau)
+
+
+def compiled(function: Function) -> Function:
+    """Compiles a whole update, gradients and steps included, for the shapes of its first call."""
+    # A version of PyTorch that lacks this compiles what lies between the calls of autograd.
+    if hasattr(torch._dynamo.config, "trace_autograd_ops"):
+        torch._dynamo.config.trace_autograd_ops = True
+    return torch.compile(function, dynamic=False, options={"cpp_wrapper": True})  # type: ignore[return-value]  # same signature
