@@ -134,4 +134,6 @@ def compiled(function: Function) -> Function:
     # A version of PyTorch that lacks this compiles what lies between the calls of autograd.
     if hasattr(torch._dynamo.config, "trace_autograd_ops"):
         torch._dynamo.config.trace_autograd_ops = True
-    return torch.compile(function, dynamic=False, options={"cpp_wrapper": True})  # type: ignore[return-value]  # same signature
+    # On a CPU what calls the kernels is compiled, too: networks are small, and Python takes longer.
+    options: dict[str, Any] = {"cpp_wrapper": not torch.cuda.is_available()}
+    return torch.compile(function, dynamic=False, options=options)  # type: ignore[return-value]  # same signature

@@ -129,13 +129,16 @@ class DQN:
         epsilon = 1.0 if step < self.learning_starts else self.epsilon(step)
         wander = self.exploration.uniform(num_envs) < epsilon  # (S, N)
         random = self.exploration.integers(self.num_actions, num_envs)
-        greedy = self.greedy(to_tensor(obs, self.device)).cpu()
-        actions: Array = torch.where(wander, random, greedy).numpy() + self.first_action
+        actions: Array = (
+            self.wander(to_tensor(obs, self.device), wander.to(self.device), random.to(self.device))
+            .cpu()
+            .numpy()
+        )
         return actions
 
-    def greedy(self, obs: Tensor) -> Tensor:
-        """Returns the actions of greatest value, ``(S, N)``."""
-        return self.q(obs).argmax(-1)  # type: ignore[no-any-return]
+    def wander(self, obs: Tensor, wander: Tensor, random: Tensor) -> Tensor:
+        """Returns random actions where the agent wanders, else the greatest: all ``(S, N)``."""
+        return torch.where(wander, random, self.q(obs).argmax(-1)) + self.first_action
 
     def update(
         self, source: Source, gather: Callable[[Source], Batch] = itself
@@ -186,7 +189,7 @@ class DQN:
         }
 
     def compile(self) -> None:
-        self.greedy = compiled(self.greedy)  # type: ignore[method-assign]  # same signature
+        self.wander = compiled(self.wander)  # type: ignore[method-assign]  # same signature
         if is_plain(self.optimizer):
             self.learn = compiled(self.learn)  # type: ignore[method-assign]  # same signature
         else:  # a remedy acts between gradient and step
