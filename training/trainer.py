@@ -14,7 +14,7 @@ from torch import Tensor
 import envs
 from agents import AGENTS, Agent, Replay, Streams
 from agents.agent import Array
-from agents.spaces import tensor_dtype, tensor_shape, to_tensor
+from agents.spaces import is_large, tensor_dtype, tensor_shape, to_tensor
 from configs import Config
 from plasticity import Mitigations, Probe, UpdateWatch, seams
 from plasticity.mitigations.replay import age_weights
@@ -72,6 +72,9 @@ class Trainer:
             tensor_dtype(self.spaces[1]),
             gamma=settings.gamma,
             n_step=settings.n_step,
+            stack=envs.frame_stack(config.env, show_task=config.show_task)
+            if is_large(self.spaces[0])
+            else None,
             ages=age_weights(config.remedies),
             device=self.device,
         )
