@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agents.memory import Shapes, pick
 
-SPARE = 20
+SPARE = 25
 """One frame is spare for so many transitions, for what is new where an episode begins."""
 
 
@@ -24,8 +24,9 @@ class Frames:
     added, but for those that repeat the one before, as where a new episode is padded.
 
     So a step adds one frame for each environment, the first of an episode one to D more.  The ring
-    has room for 5% more frames than transitions; where episodes are shorter than that, the oldest
-    rows are lost first.  The newest ``n_step`` are always there.
+    has room for 4% more frames than transitions.  Where that is not enough, as where episodes that
+    are padded with black are shorter than 50 steps, the oldest rows are lost first, of all seeds.
+    The newest ``n_step`` are always there.
 
     Args:
         tensors: Zeros as ``shapes`` describes them.

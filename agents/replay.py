@@ -142,14 +142,13 @@ class Replay:
         return max(self.steps - self.length, self.start)
 
     def rows(self, first: int, end: int) -> dict[str, Tensor]:
-        """Copies lifetime rows ``first`` to ``end - 1``, at least one, that are held.
+        """Copies lifetime rows ``first`` to ``end - 1``: ``(end - first, S * N, ...)`` by name.
 
-        Returns:
-            ``(end - first, S * N, ...)`` by name, and ``frames`` if each is kept once.
+        There is at least one; where each frame is kept once, ``frames`` has those that they show.
         """
         at = torch.arange(first, end, device=self.device) % self.length
-        rows = {name: ring.index_select(0, at) for name, ring in self.store.items()}
-        return rows | self.observations.more(at)
+        more = self.observations.more(at)
+        return {name: ring.index_select(0, at) for name, ring in self.store.items()} | more
 
     def put_rows(self, first: int, end: int, rows: Mapping[str, Tensor]) -> None:
         """Puts lifetime rows ``first`` to ``end - 1`` back, as ``rows`` returned them.

@@ -139,7 +139,7 @@ def _times(transitions: int) -> None:
         calls = [call for kind in kinds for call in (kind.add, kind.sample)]
         whole_add, whole_sample, once_add, once_sample = _medians(calls)
         print(
-            f"| {world}, {seeds} seeds of {envs} environments | {whole_add:.0f} | {once_add:.0f} | "
+            f"| {world}, {seeds} x {envs} environments | {whole_add:.0f} | {once_add:.0f} | "
             f"{whole_sample:.0f} | {once_sample:.0f} |"
         )
 

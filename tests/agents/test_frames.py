@@ -143,15 +143,15 @@ def test_whatever_happens_the_same_is_sampled(
 
 
 @pytest.mark.parametrize("padding", [0, 1])
-def test_nothing_is_lost_where_episodes_last_40_steps(padding: int) -> None:
-    shared, whole = replays(1, 1, 6_000, 1, 4)
+def test_nothing_is_lost_where_episodes_last_50_steps(padding: int) -> None:
+    shared, whole = replays(1, 1, 8_000, 1, 4)
     zero = torch.zeros(1)
-    for t in range(7_000):
-        at, number = t % 40, torch.arange(t - 3, t + 2)
+    for t in range(9_000):
+        at, number = t % 50, torch.arange(t - 3, t + 2)
         image = torch.where(number < t - at, padding * (t - at) % 251, number % 251)
         images = image.to(torch.uint8).view(1, 5, 1, 1).expand(1, 5, 2, 2)
         for replay in (shared, whole):
-            replay.add(images[:, :4], zero.long(), zero, images[:, 1:], zero > 0, zero + at == 39)
+            replay.add(images[:, :4], zero.long(), zero, images[:, 1:], zero > 0, zero + at == 49)
     assert shared.start == 0
     assert_same(shared, whole, 500)
 
