@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -127,6 +129,11 @@ def polyak(target: nn.Module, source: nn.Module, tau: float) -> None:
         torch._foreach_copy_(targets, sources)
     else:
         torch._foreach_lerp_(targets, sources, tau)
+
+
+def can_compile() -> bool:
+    """Whether there is a C++ compiler, without which nothing is compiled."""
+    return any(shutil.which(os.environ.get("CXX", name)) for name in ("g++", "clang++", "c++"))
 
 
 def compiled(function: Function) -> Function:

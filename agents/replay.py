@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +10,9 @@ from torch import Tensor
 
 from agents.agent import Batch, Streams
 from agents.ages import AgeWeights
+from agents.frames import Frames
+from agents.memory import Shapes, free_memory, num_bytes, pick, zeros
+from agents.observations import Observations, Pairs
 
 
 class Places(NamedTuple):
@@ -29,9 +31,10 @@ class Replay:
     """A ring of the newest transitions, sampled uniformly, or by age, for each seed.
 
     Everything lies in preallocated tensors ``(T, S * N, ...)`` for T time steps of N environments
-    for each of S seeds.  The observation after a step is stored beside the one before it, so an
-    episode end or a switch needs no special case; images keep their dtype.  (Storage that keeps
-    each frame once belongs behind ``gather``.)
+    for each of S seeds.  What was seen after a step is stored beside what was seen before it, so an
+    episode end or a switch needs no special case; images keep their dtype.  With ``stack`` each
+    image is kept once (see ``Frames``), which changes nothing that is sampled, unless episodes are
+    so short that there is no room for the frames of the oldest transitions: these are forgotten.
 
     Args:
         capacity: Transitions of each seed, rounded down to a multiple of ``num_envs``.
@@ -43,12 +46,14 @@ class Replay:
         action_dtype: Its dtype.
         gamma: Discount of one step.
         n_step: Number of rewards summed into one transition.
+        stack: Frames that an observation stacks along its first axis, to keep each frame once (1:
+            the observation is one frame); None: observations are kept whole.
         ages: Weights by age, for samples by the streams of the replay; None: all weigh the same.
         device: Where the tensors lie.
 
     Raises:
-        ValueError: If the tensors need more memory than the device has free, or a window of
-            ``n_step`` does not fit.
+        ValueError: If the tensors need more memory than the device has free, a window of
+            ``n_step`` does not fit, or observations are no stacks of so many frames.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Replay:
         *,
         gamma: float,
         n_step: int = 1,
+        stack: int | None = None,
         ages: AgeWeights | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -76,17 +82,18 @@ class Replay:
             )
         self.streams = Streams(seeds, "replay", device)
         rows = (self.length, self.num_seeds * num_envs)
-        shapes = {
-            "obs": ((*rows, *obs_shape), obs_dtype),
-            "next_obs": ((*rows, *obs_shape), obs_dtype),
+        self._obs = tuple(obs_shape), obs_dtype
+        if stack is None:
+            seen = Pairs.shapes(*rows, obs_shape, obs_dtype)
+        else:
+            seen = Frames.shapes(*rows, obs_shape, obs_dtype, stack, n_step)
+        others: Shapes = {
             "action": ((*rows, *action_shape), action_dtype),
             "reward": (rows, torch.float32),
             "terminated": (rows, torch.bool),
             "ended": (rows, torch.bool),
         }
-        self.nbytes = sum(
-            torch.Size(shape).numel() * dtype.itemsize for shape, dtype in shapes.values()
-        )
+        self.nbytes = num_bytes(seen | others)
         free = free_memory(self.device)
         if self.nbytes > free:
             raise ValueError(
@@ -94,17 +101,14 @@ class Replay:
                 f"{capacity} transitions for each of {self.num_seeds} seeds, "
                 f"{self.nbytes / 1e9:.1f} GB"
             )
-        self.store = {
-            name: torch.zeros(shape, dtype=dtype, device=self.device)
-            for name, (shape, dtype) in shapes.items()
-        }
+        kind = Pairs if stack is None else Frames
+        self.observations: Observations = kind(zeros(seen, self.device))
+        self.store = self.observations.rings | zeros(others, self.device)
         self.steps = 0  # lifetime rows: row t lies at t % length
         self.start = 0  # the first row that counts
         self.mean_age: Tensor | None = None  # of the last sample drawn by age, (S,)
         # Where the environments of a seed stand among the S * N columns: (S, 1)
-        self._first_column = (
-            torch.arange(self.num_seeds, device=self.device).unsqueeze(1) * num_envs
-        )
+        self._first_column = torch.arange(len(seeds), device=self.device).unsqueeze(1) * num_envs
 
     def add(
         self,
@@ -126,14 +130,14 @@ class Replay:
             ended: Whether it ended for any reason, ``(S * N)``.
         """
         row = self.steps % self.length
-        store = self.store
-        store["obs"][row] = obs
-        store["action"][row] = action
-        store["reward"][row] = reward
-        store["next_obs"][row] = next_obs
-        store["terminated"][row] = terminated
-        store["ended"][row] = ended
+        self.observations.add(row, obs, next_obs, follows=self.steps > self.oldest)
+        self.store["action"][row] = action
+        self.store["reward"][row] = reward
+        self.store["terminated"][row] = terminated
+        self.store["ended"][row] = ended
         self.steps += 1
+        while not self.observations.holds(self.oldest % self.length):
+            self.start = self.oldest + 1
 
     def clear(self) -> None:
         """Forgets all transitions."""
@@ -150,24 +154,45 @@ class Replay:
         return max(self.steps - self.length, self.start)
 
     def rows(self, first: int, end: int) -> dict[str, Tensor]:
-        """Copies lifetime rows ``first`` to ``end - 1``: ``(end - first, S * N, ...)`` by name."""
-        at = torch.arange(first, end, device=self.device) % self.length
-        return {name: ring.index_select(0, at) for name, ring in self.store.items()}
+        """Copies lifetime rows ``first`` to ``end - 1``: ``(end - first, S * N, ...)`` by name.
 
-    def put_rows(self, first: int, rows: Mapping[str, Tensor]) -> None:
-        """Puts lifetime rows back from ``first`` on, as ``rows`` returned them."""
+        There is at least one; where each frame is kept once, ``frames`` has those that they show.
+        """
+        at = torch.arange(first, end, device=self.device) % self.length
+        more = self.observations.more(at)
+        return {name: ring.index_select(0, at) for name, ring in self.store.items()} | more
+
+    def put_rows(self, first: int, end: int, rows: Mapping[str, Tensor]) -> None:
+        """Puts lifetime rows ``first`` to ``end - 1`` back, as ``rows`` returned them.
+
+        Raises:
+            ValueError: If they are not rows of such a replay.
+        """
         for name, ring in self.store.items():
-            at = torch.arange(first, first + len(rows[name]), device=self.device) % self.length
+            shape = (end - first, *ring.shape[1:])
+            if name not in rows or (rows[name].shape, rows[name].dtype) != (shape, ring.dtype):
+                raise ValueError(f"`rows` should have {name} of shape {shape}, {ring.dtype}")
+        self.observations.put_more(rows)
+        at = torch.arange(first, end, device=self.device) % self.length
+        for name, ring in self.store.items():
             ring.index_copy_(0, at, rows[name].to(self.device))
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was seen in the rows that count is held, as it is but for bad files."""
+        at = torch.arange(self.oldest, self.steps, device=self.device) % self.length
+        return not len(at) or self.observations.holds(at)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns all but the rows."""
         state = {"steps": self.steps, "start": self.start, "streams": self.streams.state_dict()}
+        state |= self.observations.state_dict()
         return state if self.mean_age is None else state | {"mean_age": self.mean_age}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over a state; the rows are put back by ``put_rows``."""
         self.steps, self.start = state["steps"], state["start"]
+        self.observations.load_state_dict(state)
         self.streams.load_state_dict(state["streams"])
         self.mean_age = state.get("mean_age")
 
@@ -207,13 +232,13 @@ class Replay:
 
     def example(self) -> Batch:
         """Returns one transition of zeros for each seed, ``(S, 1, ...)``, for shapes."""
-        zeros = {
-            name: ring.new_zeros(self.num_seeds, 1, *ring.shape[2:])
-            for name, ring in self.store.items()
-        }
-        reward = zeros["reward"]
-        discount = torch.zeros_like(reward)
-        return Batch(zeros["obs"], zeros["action"], reward, discount, zeros["next_obs"])
+        shape, dtype = self._obs
+        obs = torch.zeros(self.num_seeds, 1, *shape, dtype=dtype, device=self.device)
+        action, reward = (
+            ring.new_zeros(self.num_seeds, 1, *ring.shape[2:])
+            for ring in (self.store["action"], self.store["reward"])
+        )
+        return Batch(obs, action, reward, torch.zeros_like(reward), torch.zeros_like(obs))
 
     def gather(self, places: Places) -> Batch:
         """Collects the transitions that begin at these places."""
@@ -231,24 +256,12 @@ class Replay:
             last = torch.where(running, following, last)
         discount = torch.where(self._take("terminated", last), 0.0, weight)
         return Batch(
-            self._take("obs", first),
+            self.observations.take("obs", first),
             self._take("action", first),
             reward,
             discount,
-            self._take("next_obs", last),
+            self.observations.take("next_obs", last),
         )
 
     def _take(self, name: str, index: Tensor) -> Tensor:
-        flat = self.store[name].flatten(0, 1)
-        return flat.index_select(0, index.flatten()).view(*index.shape, *flat.shape[1:])
-
-
-def free_memory(device: torch.device) -> int:
-    """Returns the free bytes of the device's memory."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):  # not Linux: the whole memory is the bound that can be had
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return pick(self.store[name].flatten(0, 1), index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor
 
 from agents.agent import Array
+
+LARGE = 4096
+"""Bytes of a large observation."""
 
 
 def check_observations(agent: str, space: gym.Space[Any]) -> tuple[int, ...]:
@@ -46,6 +50,15 @@ def tensor_shape(space: gym.Space[Any]) -> tuple[int, ...]:
     """Returns the shape of one value of a space: () of a discrete one."""
     assert space.shape is not None
     return space.shape
+
+
+def is_large(space: gym.Space[Any]) -> bool:
+    """Whether a replay should keep each observation once.
+
+    Then what is seen before and after a step shares memory, for some 60 microseconds a step
+    (docs/frames.md).  Small images, as those of MinAtar, would take longer to sample, too.
+    """
+    return space.dtype == np.uint8 and math.prod(tensor_shape(space)) >= LARGE
 
 
 def to_tensor(array: Array, device: torch.device) -> Tensor:

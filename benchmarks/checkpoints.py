@@ -1,8 +1,8 @@
 """How long a checkpoint stalls: ``python benchmarks/checkpoints.py > docs/checkpoints.md``.
 
-A replay is filled with random Atari transitions as a run fills it (observations of 4 x 84 x 84
-bytes before and after each step), 4 environments at a time; at every 10,000th transition all of it
-and a DQN for images are saved, as the trainer does.
+A replay is filled with random Atari transitions as a run fills it (stacks of four frames of 84 x 84
+bytes before and after each step, each frame kept once), 4 environments at a time; at every 10,000th
+transition all of it and a DQN for images are saved, as the trainer does.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=options.folder))
     agent = DQN(IMAGES, gym.spaces.Discrete(18), [0], DQNConfig(hidden=(512,)))
     replay = Replay(
-        options.capacity, [0], NUM_ENVS, IMAGES.shape, torch.uint8, (), torch.int64, gamma=0.99
-    )
+        options.capacity, [0], NUM_ENVS, IMAGES.shape, torch.uint8, (), torch.int64, gamma=0.99,
+        stack=4,
+    )  # fmt: skip
     checkpoints = Checkpoints(folder, replay)
     assert checkpoints.log is not None
-    pool = torch.randint(256, (64, NUM_ENVS, *IMAGES.shape), dtype=torch.uint8)
+    frames = torch.randint(256, (NUM_ENVS, 64, 84, 84), dtype=torch.uint8)
+    turns = [torch.arange(t, t + 4) % 64 for t in range(64)]
+    pool = [frames.index_select(1, turn) for turn in turns]
     never = torch.zeros(NUM_ENVS, dtype=torch.bool)
     growing, stalls, sizes = [0.0], [], []
     due = time.perf_counter()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tyro
 
+from agents.descent import can_compile
 from configs.limits import check_sizes
 from configs.messages import one_line, unboxed, unknown
 from configs.presets import read_yaml
@@ -26,6 +27,10 @@ from plasticity.mitigations import check_pairs
 
 FOLDER = Path(__file__).parent
 DEFAULT = FOLDER / "default.yaml"
+
+
+COMPILE_FROM = 50_000
+"""So many updates pay for compiling them (docs/speed.md)."""
 
 
 def parse(args: Sequence[str]) -> Config:
@@ -79,7 +84,16 @@ def _parse(args: Sequence[str]) -> Config:
     if preset_flags:
         # What flags after a preset make useless is dropped; what is useless in itself is wrong.
         _refuse_unused(preset_flags, _run_tyro(preset_flags), config)
+    if "compile" not in given:
+        config = replace(config, compile=_pays_to_compile(config))
     return config
+
+
+def _pays_to_compile(config: Config) -> bool:
+    """Whether compiling takes less time than it saves."""
+    agent = config.agent_config
+    updates = (config.total_steps - agent.learning_starts) * agent.replay_ratio
+    return updates >= COMPILE_FROM and not config.mitigation and can_compile()
 
 
 def _refuse_unused(flags: Sequence[str], *configs: Config) -> None:

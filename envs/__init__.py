@@ -7,7 +7,7 @@ from envs.drifts import LinearDrift, RandomWalk, SineDrift
 from envs.registry import Scores, make, scores
 from envs.schedules import AtSteps, Cyclic, EverySteps, InOrder, RandomTimes, Stationary, once
 from envs.shift import NumericShift, Shift
-from envs.vector import make_vec, reset_seeds, schedule_of, show_task
+from envs.vector import frame_stack, make_vec, reset_seeds, schedule_of, show_task
 
 __all__ = [
     "BENCHMARKS",
@@ -27,6 +27,7 @@ __all__ = [
     "SineDrift",
     "Stationary",
     "find_benchmark",
+    "frame_stack",
     "make",
     "make_vec",
     "once",

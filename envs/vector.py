@@ -148,6 +148,17 @@ def native_vector(id: str, benchmark: Benchmark | None) -> Any:
     return None
 
 
+def frame_stack(id: str, *, show_task: bool = False) -> int:
+    """Returns how many frames an observation of ``make`` stacks along its first axis.
+
+    Each step moves the stack on by one frame, unless an episode begins or pixels change.  1: an
+    observation is no stack, as are those of games to which channels of the task are appended.
+    """
+    benchmark = find_benchmark(id)
+    games = benchmark.bases if benchmark else (id,)
+    return 4 if all(game.startswith("ALE/") for game in games) and not show_task else 1
+
+
 def schedule_of(id: str, steps_per_task: int | None = None, task: int | None = None) -> Schedule:
     """Returns when ``make`` with these settings changes the task.
 

@@ -71,6 +71,14 @@ class ProgressLine:
                 f"step {step}/{self.total}, {text}, {left:.0f} s left", highlight=False
             )
 
+    def say(self, text: str) -> None:
+        """Says what takes a while."""
+        if self._bar is not None:
+            self._bar.update(self._id, description=text)
+            self._bar.refresh()
+        else:
+            self.console.print(text, highlight=False)
+
     def stop(self) -> None:
         """Ends the bar."""
         if self._bar is not None:

@@ -99,15 +99,15 @@ class ReplayLog:
                 if not (isinstance(entry.first, int) and entry.first <= at < entry.end):
                     raise DamagedError(f"{self.folder}: rows {at} to {entry.first} are missing")
                 data = read(self.folder / entry.name, entry.bytes, entry.sha256)
-                rows = load_tensors(data)
-                self._check(entry, rows)
-                replay.put_rows(entry.first, rows)
+                self._put(entry, load_tensors(data))
                 at = self._end = entry.end
                 self._due = at + self._rows
         except (OSError, SafetensorError, TypeError, KeyError) as error:
             raise DamagedError(f"the replay cannot be read: {error}") from error
         if at != replay.steps:
             raise DamagedError(f"{self.folder}: rows {at} to {replay.steps} are missing")
+        if not replay.whole:
+            raise DamagedError(f"{self.folder}: frames of the oldest rows are missing")
 
     def prune(self, *kept: Iterable[dict[str, Any]]) -> None:
         """Deletes the files that none of the checkpoints lists, of which this one wrote."""
@@ -121,11 +121,12 @@ class ReplayLog:
         """Ends the thread."""
         self._writer.shutdown()
 
-    def _check(self, entry: Entry, rows: dict[str, Tensor]) -> None:
-        for name, ring in self.replay.store.items():
-            shape = (entry.end - entry.first, *ring.shape[1:])
-            if rows[name].shape != shape or rows[name].dtype != ring.dtype:
-                raise DamagedError(f"{self.folder / entry.name} holds no rows of this replay")
+    def _put(self, entry: Entry, rows: dict[str, Tensor]) -> None:
+        try:
+            self.replay.put_rows(entry.first, entry.end, rows)
+        except ValueError as error:
+            file = self.folder / entry.name
+            raise DamagedError(f"{file} holds no rows of this replay: {error}") from error
 
     def _forget(self) -> None:
         """Drops what the replay no longer holds, from the disk, too, if no checkpoint needs it."""

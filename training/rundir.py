@@ -34,7 +34,7 @@ def open_run(config: Config) -> RunDir:
     """Makes or opens the run directory, and locks it.
 
     A new one gets the resolved settings as ``config.yaml``.  One that holds a run must have the
-    same settings; ``total_steps`` may be larger than before.
+    same settings, but that ``total_steps`` may be larger, and ``compile`` another.
 
     Raises:
         ValueError: If the directory cannot be written, is in use, has links in it, or holds a run
@@ -101,7 +101,8 @@ def _refuse_links(run_dir: Path) -> None:
 
 
 def _compare(run_dir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    different = differences(old, {**new, "total_steps": old.get("total_steps")})
+    may_differ = {name: old.get(name) for name in ("total_steps", "compile")}
+    different = differences(old, new | may_differ)
     if different:
         raise ValueError(
             f"{run_dir} holds a run with another configuration ({'; '.join(different)}): "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,9 @@ from torch import Tensor
 import envs
 from agents import AGENTS, Agent, Replay, Streams
 from agents.agent import Array
-from agents.spaces import tensor_dtype, tensor_shape, to_tensor
+from agents.descent import can_compile
+from agents.replay import Places
+from agents.spaces import is_large, tensor_dtype, tensor_shape, to_tensor
 from configs import Config
 from plasticity import Mitigations, Probe, UpdateWatch, seams
 from plasticity.mitigations.replay import age_weights
@@ -49,6 +52,8 @@ class Trainer:
         self.config, self.console = config, console
         torch.set_num_threads(config.threads)
         self.device = pick_device(config.device)
+        if config.compile and not can_compile():
+            raise ValueError("`compile` needs a C++ compiler, and there is none: --no-compile")
         seeds, self.num_seeds, num_envs = config.seeds, config.num_seeds, config.num_envs
         self.schedule = envs.schedule_of(config.env, config.steps_per_task, config.task)
         # An oracle that is told of the switch ends the episode there.
@@ -72,6 +77,9 @@ class Trainer:
             tensor_dtype(self.spaces[1]),
             gamma=settings.gamma,
             n_step=settings.n_step,
+            stack=envs.frame_stack(config.env, show_task=config.show_task)
+            if is_large(self.spaces[0])
+            else None,
             ages=age_weights(config.remedies),
             device=self.device,
         )
@@ -124,6 +132,7 @@ class Trainer:
         noise = Streams(config.seeds, "probe noise", self.device)
         self.probe = Probe(noise, config.probe.refit_steps)
         self.watch = UpdateWatch(noise)
+        self.compiled = False
         if config.compile:
             self.agent.compile()
 
@@ -206,9 +215,19 @@ class Trainer:
             places = self.replay.draw(self.agent.batch_size)
             if self.watch.armed:
                 self.watch.before(self.learners, self.replay.gather(places))
-            self.metrics |= self.agent.update(places, self.replay.gather)
+            self.metrics |= self._update(places)
             self.watch.after(self.learners)
             self.mitigations.after_update()
+
+    def _update(self, places: Places) -> dict[str, Tensor]:
+        if self.compiled or not self.config.compile:
+            return self.agent.update(places, self.replay.gather)
+        begin = time.perf_counter()
+        self.progress.say("compiling the update")
+        metrics = self.agent.update(places, self.replay.gather)
+        self.tracker.scalar("time/compile_seconds", time.perf_counter() - begin, self.step)
+        self.compiled = True
+        return metrics
 
     def _look(self) -> None:
         """Looks at what the step has brought; a signal may break it off before anything is done."""

@@ -164,13 +164,27 @@ def test_state_survives_a_round_trip() -> None:
 
 
 def test_compiled_update_equals_eager() -> None:
-    agents = [DQN(BOX, TWO, [0, 1], DQNConfig(hidden=(8,))) for _ in range(2)]
+    config = DQNConfig(hidden=(8,), n_step=2, target_every=2, max_grad_norm=0.1)
+    agents = [DQN(BOX, TWO, [0, 1], config) for _ in range(2)]
+    replay = Replay(99, [0, 1], 1, (4,), torch.float32, (), torch.int64, gamma=0.9, n_step=2)
+    for step in range(20):
+        b = random_batch(1, 2, seed=step)
+        ended = torch.tensor([step % 7 == 6] * 2)
+        replay.add(b.obs[0], b.action[0], b.reward[0], b.next_obs[0], ended, ended)
     agents[0].compile()
-    for step in range(3):
-        for agent in agents:
-            agent.update(random_batch(2, 8, seed=step))
-    for a, b in zip(*(agent.q.parameters() for agent in agents), strict=True):
-        torch.testing.assert_close(a, b)
+    for _ in range(5):
+        places = replay.draw(8)
+        metrics = [agent.update(places, replay.gather) for agent in agents]
+        for name in metrics[0]:
+            torch.testing.assert_close(metrics[0][name], metrics[1][name], rtol=1e-4, atol=1e-5)
+    for attribute in ("q", "target"):
+        for a, b in zip(*(getattr(x, attribute).parameters() for x in agents), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    state = agents[0].optimizer.state_dict()["state"]
+    assert all(s["step"] == 5 for s in state.values())
+    obs = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    for step in (0, 9_000):
+        assert np.array_equal(*(agent.act(obs, step) for agent in agents))
 
 
 def test_wrong_spaces_are_refused() -> None:

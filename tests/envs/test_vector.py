@@ -90,6 +90,25 @@ def test_games_come_as_the_native_vector_unless_their_settings_change() -> None:
     )
 
 
+@pytest.mark.parametrize("mode", ["native", "sync"])
+def test_observations_of_games_move_on_by_one_frame(mode: Any) -> None:
+    vector: Any = envs.make_vec("ALE/Pong-v5", vectorization_mode=mode)
+    obs = vector.reset(seed=[0])[0].copy()
+    assert obs.shape[1] == envs.frame_stack("ALE/Pong-v5") == 4
+    for t in range(20):
+        following = vector.step(np.array([t % 6]))[0].copy()
+        assert np.array_equal(following[:, :-1], obs[:, 1:])
+        obs = following
+    vector.close()
+
+
+def test_only_games_of_ale_stack_frames() -> None:
+    assert envs.frame_stack("ale-cora6") == envs.frame_stack("ale-freeway-modes-small") == 4
+    for id in ("CartPole-v1", "minatar-3", "obs-shift-Pendulum-v1"):
+        assert envs.frame_stack(id) == 1
+    assert envs.frame_stack("ale-freeway-modes", show_task=True) == 1
+
+
 @pytest.mark.parametrize("id", ["CartPole-v1", "minatar-3", "ALE/Pong-v5"])
 @pytest.mark.parametrize(
     ("settings", "message"),

@@ -1,6 +1,7 @@
 """The registry of remedies, how they are attached, and what is refused."""
 
 from dataclasses import fields
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+import agents.dqn
+import agents.sac
 from agents import Agent, saving
 from configs.schema import Config, section
 from plasticity.mitigations import MITIGATIONS, Mitigations, check_pairs, seams
@@ -219,6 +222,29 @@ def test_surgery_leaves_compiled_code_valid() -> None:
         agents.append(agent)
     for a, b in zip(*(agent.q.parameters() for agent in agents), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [dqn, sac])
+@pytest.mark.parametrize("name", ["layer-norm", "c-chain", "redo", "plasticity-injection", "upgd"])
+def test_compiled_a_remedy_does_the_same(
+    name: str, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Traced as it is for real, without the compiler behind, which takes long.
+    made = partial(torch.compile, dynamic=False, backend="aot_eager")
+    monkeypatch.setattr(torch._dynamo.config, "trace_autograd_ops", True)
+    for module in (agents.dqn, agents.sac):
+        monkeypatch.setattr(module, "compiled", made)
+    torch._dynamo.reset()
+    found = []
+    for compiled in (True, False):
+        agent, remedies = make(name, kind)
+        if compiled:
+            agent.compile()
+        learn(agent, remedies, range(6))
+        found.append(agent.learners())
+    for network in found[0]:
+        for a, b in zip(*(f[network].network.parameters() for f in found), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_the_replay_is_told_of_sample_weight_decay() -> None:

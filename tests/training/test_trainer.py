@@ -52,6 +52,24 @@ def test_no_stored_transition_spans_two_tasks(tmp_path: Path, num_envs: int) -> 
     assert not terminated[switches].all()
 
 
+@pytest.mark.parametrize(
+    ("env", "frames"),
+    [
+        ("ale-freeway-modes", 60 + 2),  # a start that is padded has two
+        ("ale-freeway-modes --show-task", 60 + 1),  # one frame is the whole observation
+        ("minatar-3", None),
+        ("CartPole-v1", None),
+    ],
+)
+def test_games_of_ale_have_each_frame_stored_once(
+    env: str, frames: int | None, tmp_path: Path
+) -> None:
+    flags = f"--env {env} --total-steps 60 --dqn.hidden 8 --run-dir {tmp_path / 'r'}"
+    t = Trainer(configs.parse(flags.split()), Console(quiet=True))
+    t.run()
+    assert t.replay.state_dict().get("frames") == frames
+
+
 def test_updates_follow_the_replay_ratio(tmp_path: Path) -> None:
     for ratio, expected in ((0.25, 70), (1.0, 280), (2.5, 700)):
         t = trainer(tmp_path / str(ratio), f"--dqn.replay-ratio {ratio}")
