@@ -20,6 +20,7 @@ from configs.limits import check_sizes
 from configs.messages import one_line, unboxed, unknown
 from configs.presets import read_yaml
 from configs.schema import Config
+from envs import frame_stack
 from envs.registry import check_id
 from networks import ACTIVATIONS
 from plasticity import MITIGATIONS
@@ -93,7 +94,8 @@ def _pays_to_compile(config: Config) -> bool:
     """Whether compiling takes less time than it saves."""
     agent = config.agent_config
     updates = (config.total_steps - agent.learning_starts) * agent.replay_ratio
-    return updates >= COMPILE_FROM and not config.mitigation and can_compile()
+    atari = frame_stack(config.env) > 1  # on a CPU its convolutions are slower compiled
+    return updates >= COMPILE_FROM and not (config.mitigation or atari) and can_compile()
 
 
 def _refuse_unused(flags: Sequence[str], *configs: Config) -> None:

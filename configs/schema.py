@@ -77,7 +77,7 @@ class Config:
     """Threads of PyTorch; for small networks one is fastest."""
     compile: bool = False
     """Compile the update and the choice of actions, which takes up to a minute first; default: for
-    at least 50,000 updates without remedies, if there is a C++ compiler."""
+    at least 50,000 updates without remedies, but not for Atari, if there is a C++ compiler."""
     checkpoint_every: int | None = 100_000
     """Environment steps between two checkpoints, at which all episodes end; None: only when the run
     ends or is interrupted."""

@@ -184,7 +184,8 @@ def test_compiled_update_equals_eager() -> None:
     assert all(s["step"] == 5 for s in state.values())
     obs = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
     for step in (0, 9_000):
-        assert np.array_equal(*(agent.act(obs, step) for agent in agents))
+        one, other = (agent.act(obs, step) for agent in agents)
+        assert np.array_equal(one, other)
 
 
 def test_wrong_spaces_are_refused() -> None:

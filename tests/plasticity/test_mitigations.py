@@ -231,7 +231,6 @@ def test_compiled_a_remedy_does_the_same(
 ) -> None:
     # Traced as it is for real, without the compiler behind, which takes long.
     made = partial(torch.compile, dynamic=False, backend="aot_eager")
-    monkeypatch.setattr(torch._dynamo.config, "trace_autograd_ops", True)
     for module in (agents.dqn, agents.sac):
         monkeypatch.setattr(module, "compiled", made)
     torch._dynamo.reset()
@@ -240,7 +239,8 @@ def test_compiled_a_remedy_does_the_same(
         agent, remedies = make(name, kind)
         if compiled:
             agent.compile()
-        learn(agent, remedies, range(6))
+        with torch._dynamo.config.patch(trace_autograd_ops=True):
+            learn(agent, remedies, range(6))
         found.append(agent.learners())
     for network in found[0]:
         for a, b in zip(*(f[network].network.parameters() for f in found), strict=True):
