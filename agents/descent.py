@@ -112,7 +112,8 @@ def clip_per_seed(parameters: Iterable[Tensor], max_norm: float | None) -> Tenso
         The norm of each seed before clipping, ``(S,)``.
     """
     grads = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in grads]).sum(0).sqrt()  # (S,)
+    norms = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in grads]
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)  # (S,)
     if max_norm is not None:
         scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
         for grad in grads:

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from agents.memory import Shapes, pick
+from agents.memory import Shapes, pick, put
 
 
 class Observations(Protocol):
@@ -71,8 +71,8 @@ class Pairs:
         return dict.fromkeys(("obs", "next_obs"), ((rows, columns, *shape), dtype))
 
     def add(self, row: int, obs: Tensor, next_obs: Tensor, *, follows: bool) -> None:
-        self.rings["obs"][row] = obs
-        self.rings["next_obs"][row] = next_obs
+        put(self.rings["obs"], row, obs)
+        put(self.rings["next_obs"], row, next_obs)
 
     def take(self, name: str, index: Tensor) -> Tensor:
         return pick(self.rings[name].flatten(0, 1), index)

@@ -11,7 +11,7 @@ from torch import Tensor
 from agents.agent import Batch, Streams
 from agents.ages import AgeWeights
 from agents.frames import Frames
-from agents.memory import Shapes, free_memory, num_bytes, pick, zeros
+from agents.memory import Shapes, free_memory, num_bytes, pick, put, zeros
 from agents.observations import Observations, Pairs
 
 
@@ -131,10 +131,10 @@ class Replay:
         """
         row = self.steps % self.length
         self.observations.add(row, obs, next_obs, follows=self.steps > self.oldest)
-        self.store["action"][row] = action
-        self.store["reward"][row] = reward
-        self.store["terminated"][row] = terminated
-        self.store["ended"][row] = ended
+        put(self.store["action"], row, action)
+        put(self.store["reward"], row, reward)
+        put(self.store["terminated"], row, terminated)
+        put(self.store["ended"], row, ended)
         self.steps += 1
         while not self.observations.holds(self.oldest % self.length):
             self.start = self.oldest + 1

@@ -71,7 +71,7 @@ def flags(work: str, device: str, extra: str) -> list[str]:
 
 
 def ours(work: str, device: str, extra: str) -> None:
-    """Runs ``train.py``'s trainer, which a wrapper around its look at each step halts."""
+    """Runs ``train.py``'s trainer, which a wrapper around its steps halts."""
     import io
 
     from rich.console import Console
@@ -82,14 +82,14 @@ def ours(work: str, device: str, extra: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = configs.parse([*flags(work, device, extra), "--run-dir", f"{folder}/run"])
         trainer = Trainer(config, Console(file=io.StringIO()))
-        look, halt = trainer._look, Halts()
+        advance, halt = trainer._advance, Halts()
 
         def wrapped() -> None:
-            look()
+            advance()
             if halt.after(trainer.step):
                 trainer.interrupted = 2
 
-        trainer._look = wrapped  # type: ignore[method-assign]  # the same, and it halts
+        trainer._advance = wrapped  # type: ignore[method-assign]  # the same, and it halts
         trainer.run()
 
 
@@ -165,7 +165,7 @@ def sb3(work: str, device: str, package: str = "stable_baselines3") -> None:
 
 def plain(work: str, device: str) -> None:
     """Trains the plain loop."""
-    from plain_loops import LOOPS  # type: ignore[import-not-found]  # beside this file
+    from plain_loops import LOOPS
 
     w = WORKS[work]
     chunks(LOOPS[work](w["env"], w["hidden"], w["batch"], w["rate"], w["threads"], START, device))

@@ -62,6 +62,9 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(*lead, B, I)`` to ``(*lead, B, O)``."""
+        if math.prod(self.lead) == 1:  # the gradient of the weight comes as the weight lies
+            one = F.linear(x.reshape(x.shape[-2:]), self.weight.flatten(0, -2), self.bias.flatten())
+            return one.view(*self.lead, *one.shape)
         outputs: Tensor = torch.baddbmm(
             self.bias.flatten(0, -2).unsqueeze(1),  # (L, 1, O)
             x.reshape(-1, *x.shape[-2:]),  # (L, B, I)
@@ -109,8 +112,11 @@ class Conv2d(nn.Module):
         """Maps ``(*lead, B, C, H, W)`` to ``(*lead, B, O, H', W')``."""
         groups = math.prod(self.lead)
         images = x.reshape(groups, *x.shape[-4:]).transpose(0, 1)  # (B, L, C, H, W)
+        images = images.flatten(1, 2)  # (B, L * C, H, W)
+        if images.is_cpu:  # about twice as fast there, forward and backward together
+            images = images.contiguous(memory_format=torch.channels_last)
         outputs = F.conv2d(
-            images.flatten(1, 2),  # (B, L * C, H, W)
+            images,
             self.weight.flatten(0, -4),
             self.bias.flatten(),
             self.stride,

@@ -95,6 +95,7 @@ class Trainer:
         self.obs: Array | None = None  # (S * N, ...)
         self.actions: Array | None = None  # chosen, but not taken
         self.looked = True  # at what the last step has brought
+        self.next_look = 0.0  # the step at which there is something to see
         self.seconds_before = 0.0  # before an interruption
         self._own = open_run(config)
         self.run_dir = self._own.path
@@ -203,7 +204,7 @@ class Trainer:
         actions, self.actions = self.actions, None
         next_obs, reward, terminated, truncated, infos = following
         self.step += self.config.num_envs
-        self.looked = False
+        self.looked = self.step < self.next_look
         self._store(self.obs, actions, reward, next_obs, terminated, truncated, infos)
         ended = terminated | truncated
         paid = score(reward, ended, infos)
@@ -237,7 +238,7 @@ class Trainer:
         evaluates = self.evaluator and (switch or last or self._due(config.eval_every or 1))
         if evaluates and not self._evaluate(switch or last):
             return
-        self.looked = True
+        self.looked, self.next_look = True, self._following()
 
         # Probe
         if (switch or last or self._due(config.probe.every)) and len(self.replay):
@@ -377,6 +378,13 @@ class Trainer:
     def _phase(self) -> tuple[int, int]:
         """Task and visit of the next step; all seeds share the schedule."""
         return self.schedule.at(self.step)[:2]
+
+    def _following(self) -> float:
+        """The next step at which there is something to look at."""
+        config = self.config
+        cadences = config.log_every, config.probe.every, config.eval_every, config.checkpoint_every
+        due = ((self.step // every + 1) * every for every in cadences if every)
+        return min(self.schedule.at(self.step).end, config.total_steps, *due)
 
     def _due(self, every: int) -> bool:
         return self.step // every > (self.step - self.config.num_envs) // every

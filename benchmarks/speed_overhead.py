@@ -1,0 +1,66 @@
+"""What the trainer takes for itself: ``python benchmarks/speed_overhead.py WORK``."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from speed_contenders import START, flags
+
+import configs
+from training import Trainer
+
+STEPS = {"dqn": 10_000, "sac": 2_000, "atari": 1_500}
+
+
+def main() -> None:
+    """Trains with a clock around each part; prints a JSON line."""
+    work = sys.argv[1]
+    first, end = START + 500, START + 500 + STEPS[work]
+    seconds: dict[str, float] = {}
+
+    def around(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        seconds[name] = 0.0
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            begin = time.perf_counter()
+            result = function(*args, **kwargs)
+            seconds[name] += time.perf_counter() - begin
+            return result
+
+        return timed
+
+    with tempfile.TemporaryDirectory() as folder:
+        extra = f"--total-steps {end} {'--no-compile' if work == 'atari' else '--compile'}"
+        config = configs.parse([*flags(work, "cpu", extra), "--run-dir", f"{folder}/run"])
+        trainer: Any = Trainer(config, Console(file=io.StringIO()))
+        trainer.agent.act = around("act", trainer.agent.act)
+        trainer.agent.update = around("update", trainer.agent.update)
+        trainer.replay.draw = around("sample", trainer.replay.draw)
+        trainer.worlds.step = around("environment", trainer.worlds.step)
+        trainer._store = around("store", trainer._store)
+        trainer._probe = around("probe", trainer._probe)
+        advance, began = trainer._advance, 0.0
+
+        def wrapped() -> None:
+            nonlocal began
+            if trainer.step == first:
+                began = time.perf_counter()
+                seconds.update(dict.fromkeys(seconds, 0.0))
+            advance()
+            if trainer.step == end:
+                seconds["all"] = time.perf_counter() - began
+
+        trainer._advance = wrapped
+        trainer.run()
+    print(json.dumps({"work": work, "steps": STEPS[work], **seconds}))
+
+
+if __name__ == "__main__":
+    main()
