@@ -139,9 +139,11 @@ def can_compile() -> bool:
 
 def compiled(function: Function) -> Function:
     """Compiles a whole update, gradients and steps included, for the shapes of its first call."""
-    # A version of PyTorch that lacks this compiles what lies between the calls of autograd.
-    if hasattr(torch._dynamo.config, "trace_autograd_ops"):
-        torch._dynamo.config.trace_autograd_ops = True
+    # Versions of PyTorch that lack the first compile what lies between the calls of autograd.  The
+    # second: after so many agents, one that is made anew would silently not be compiled.
+    for name, value in (("trace_autograd_ops", True), ("recompile_limit", 1_000)):
+        if hasattr(torch._dynamo.config, name):
+            setattr(torch._dynamo.config, name, value)
     # On a CPU what calls the kernels is compiled, too: networks are small, and Python takes longer.
     options: dict[str, Any] = {"cpp_wrapper": not torch.cuda.is_available()}
     return torch.compile(function, dynamic=False, options=options)  # type: ignore[return-value]  # same signature

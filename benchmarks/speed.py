@@ -300,6 +300,7 @@ def growth(device: str) -> list[dict[str, Any]]:
     cases += [("envs", n) for n in (1, 4, 16)] + [("width", n) for n in (64, 256, 1024)]
     for axis, n in cases:
         say(f"growth: {axis} {n}")
+        torch._dynamo.reset()  # else many agents in one process look like one that changes
         agent, replay = learner("dqn", device, **{axis: n})
         agent.compile()
         shape = (n if axis == "seeds" else 1, n if axis == "envs" else 1, 4)

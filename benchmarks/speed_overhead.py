@@ -16,14 +16,15 @@ from speed_contenders import START, flags
 import configs
 from training import Trainer
 
-STEPS = {"dqn": 10_000, "sac": 2_000, "atari": 1_500}
+STEPS = {"dqn": 10_000, "sac": 2_000, "atari": 2_000}
 
 
 def main() -> None:
     """Trains with a clock around each part; prints a JSON line."""
     work = sys.argv[1]
-    first, end = START + 500, START + 500 + STEPS[work]
+    first, end = 2 * START, 2 * START + STEPS[work]
     seconds: dict[str, float] = {}
+    found: dict[str, float] = {}
 
     def around(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         seconds[name] = 0.0
@@ -55,11 +56,11 @@ def main() -> None:
                 seconds.update(dict.fromkeys(seconds, 0.0))
             advance()
             if trainer.step == end:
-                seconds["all"] = time.perf_counter() - began
+                found.update(seconds, all=time.perf_counter() - began)
 
         trainer._advance = wrapped
         trainer.run()
-    print(json.dumps({"work": work, "steps": STEPS[work], **seconds}))
+    print(json.dumps({"work": work, "steps": STEPS[work], **found}))
 
 
 if __name__ == "__main__":

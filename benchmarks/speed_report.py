@@ -158,8 +158,8 @@ def draw(found: dict[str, Any], names: dict[str, str], file: Path) -> None:
         axis.set_title(names[work])
         axis.set_xlabel("environment steps per second, all seeds")
         axis.tick_params(axis="y", labelsize=7)
-        for i, m in enumerate(middle):
-            axis.text(m, i, f" {m:,.0f}", va="center", fontsize=7)
+        for i, r in enumerate(rates):
+            axis.text(max(r), i, f"  {median(r):,.0f}", va="center", fontsize=7)
         axis.margins(x=0.2)
     figure.tight_layout()
     figure.savefig(file, dpi=110)

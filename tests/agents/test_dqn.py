@@ -234,3 +234,21 @@ def test_three_step_window_through_the_replay_by_hand() -> None:
         (1.0, 2 + 0.5 * 4 + 0.25 * 8, 0.0, 4.0),  # the third step is terminal
         (2.0, 4 + 0.5 * 8, 0.0, 4.0),  # the window ends with the episode
     }
+
+
+def test_agents_that_are_made_anew_are_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiles: list[int] = []
+
+    def count(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+        compiles.append(1)
+        return graph
+
+    made = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **_: made(f, dynamic=False, backend=count))
+    torch._dynamo.reset()
+    for _ in range(12):  # the limit is 8 by default
+        agent = DQN(BOX, TWO, [0], DQNConfig(hidden=(4,)))
+        agent.compile()
+        compiles.clear()
+        agent.update(random_batch(1, 4))
+        assert compiles
