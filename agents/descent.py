@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -88,14 +88,14 @@ def descend(loss: Tensor, optimizer: torch.optim.Optimizer, max_norm: float | No
         # The kernels of optimizers go through memory as it lies: in the order of the parameter.
         parameter.grad = None if grad is None else grad.contiguous()
     norm = clip_per_seed(parameters, max_norm)
-    if isinstance(optimizer, Adam) and is_plain(optimizer):
+    if is_plain(optimizer):
         optimizer.descend()
     else:
         optimizer.step()
     return norm
 
 
-def is_plain(optimizer: torch.optim.Optimizer) -> bool:
+def is_plain(optimizer: torch.optim.Optimizer) -> TypeGuard[Adam]:
     """Whether a compiler can look into its step: it is Adam, and no remedy has a hook there."""
     hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
     return type(optimizer) is Adam and not any(hooks)

@@ -130,13 +130,15 @@ class DQN:
         wander = self.exploration.uniform(num_envs) < epsilon  # (S, N)
         random = self.exploration.integers(self.num_actions, num_envs)
         actions: Array = (
-            self.wander(to_tensor(obs, self.device), wander.to(self.device), random.to(self.device))
+            self.explore(
+                to_tensor(obs, self.device), wander.to(self.device), random.to(self.device)
+            )
             .cpu()
             .numpy()
         )
         return actions
 
-    def wander(self, obs: Tensor, wander: Tensor, random: Tensor) -> Tensor:
+    def explore(self, obs: Tensor, wander: Tensor, random: Tensor) -> Tensor:
         """Returns random actions where the agent wanders, else the greatest: all ``(S, N)``."""
         return torch.where(wander, random, self.q(obs).argmax(-1)) + self.first_action
 
@@ -189,7 +191,7 @@ class DQN:
         }
 
     def compile(self) -> None:
-        self.wander = compiled(self.wander)  # type: ignore[method-assign]  # same signature
+        self.explore = compiled(self.explore)  # type: ignore[method-assign]  # same signature
         if is_plain(self.optimizer):
             self.learn = compiled(self.learn)  # type: ignore[method-assign]  # same signature
         else:  # a remedy acts between gradient and step

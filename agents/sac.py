@@ -140,11 +140,11 @@ class SAC:
             unit = unit.to(self.device)
         else:
             noise = self.exploration.normal(*shape).to(self.device)
-            unit, _ = self.wander(to_tensor(obs, self.device), noise)
+            unit, _ = self.explore(to_tensor(obs, self.device), noise)
         actions: Array = (self.middle + self.half_range * unit).cpu().numpy()
         return actions
 
-    def wander(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def explore(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draws actions in [-1, 1] for exploration: ``GaussianActor.sample``."""
         return self.actor.sample(obs, noise)
 
@@ -241,7 +241,7 @@ class SAC:
         return found
 
     def compile(self) -> None:
-        self.wander = compiled(self.wander)  # type: ignore[method-assign]  # same signature
+        self.explore = compiled(self.explore)  # type: ignore[method-assign]  # same signature
         if all(is_plain(learner.optimizer) for learner in self.learners().values()):
             self.learn = compiled(self.learn)  # type: ignore[method-assign]  # same signature
         else:  # a remedy acts between gradient and step

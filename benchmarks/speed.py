@@ -31,6 +31,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from speed_contenders import WORKS
+from speed_report import write
 
 from agents import DQN, SAC, DQNConfig, Replay, SACConfig
 
@@ -169,12 +170,6 @@ def peers(device: str, repetitions: int, sbx: str | None) -> dict[str, Any]:
             for c in contenders
         }
     return found
-
-
-def speeds(entry: dict[str, Any], name: str) -> list[float]:
-    """Steps per second of all seeds together, in each round."""
-    seeds = int(name.split("--num-seeds ")[1].split()[0]) if "--num-seeds" in name else 1
-    return [seeds * entry["steps"] / seconds for seconds in entry["seconds"]]
 
 
 def best(function: Callable[[], Any], least: float = 0.3) -> float:
@@ -378,9 +373,7 @@ def main() -> None:
     if "overhead" in parts and args.device == "cpu":
         result["overhead"] = overhead()
     file.write_text(json.dumps(result, indent=1) + "\n")
-    import speed_report
-
-    speed_report.write(result, file.with_suffix(""), GOALS, NAMES)
+    write(result, file.with_suffix(""), GOALS, NAMES)
 
 
 if __name__ == "__main__":

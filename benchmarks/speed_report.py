@@ -14,6 +14,12 @@ import matplotlib.pyplot as plt
 Goals = dict[tuple[str, str, str], float]
 
 
+def speeds(entry: dict[str, Any], name: str) -> list[float]:
+    """Steps per second of all seeds together, in each round."""
+    seeds = int(name.split("--num-seeds ")[1].split()[0]) if "--num-seeds" in name else 1
+    return [seeds * entry["steps"] / seconds for seconds in entry["seconds"]]
+
+
 def write(result: dict[str, Any], path: Path, goals: Goals, names: dict[str, str]) -> None:
     """Writes ``path``.md and, if there are peers, ``path``.png."""
     lines = ["# Speed", "", f"`python benchmarks/speed.py`, raw numbers in {path.name}.json.", ""]
@@ -33,8 +39,6 @@ def write(result: dict[str, Any], path: Path, goals: Goals, names: dict[str, str
 
 def peers(found: dict[str, Any], _: Goals, names: dict[str, str]) -> list[str]:
     """Steps per second of everyone."""
-    from speed import speeds
-
     lines = [
         "## Beside what people use",
         "",
@@ -48,9 +52,9 @@ def peers(found: dict[str, Any], _: Goals, names: dict[str, str]) -> list[str]:
     for work, contenders in found.items():
         for name, entry in contenders.items():
             rates = speeds(entry, name)
-            low, _, high = quantiles(rates, n=4)
+            low, middle, high = quantiles(rates, n=4)
             lines.append(
-                f"| {names[work]} | {name} | {median(rates):,.0f} | ({low:,.0f} to {high:,.0f}) "
+                f"| {names[work]} | {name} | {middle:,.0f} | ({low:,.0f} to {high:,.0f}) "
                 f"| {entry['warm_up']:.0f} | {entry['megabytes']:.0f} |"
             )
     return lines
@@ -58,8 +62,6 @@ def peers(found: dict[str, Any], _: Goals, names: dict[str, str]) -> list[str]:
 
 def ratios(found: dict[str, Any], goals: Goals, names: dict[str, str]) -> list[str]:
     """What was to be reached."""
-    from speed import speeds
-
     lines = [
         "| work | | against | ratio | | goal | |",
         "|---|---|---|---:|---|---:|---|",
@@ -143,8 +145,6 @@ def overhead(rows: list[dict[str, Any]], _: Goals, names: dict[str, str]) -> lis
 
 def draw(found: dict[str, Any], names: dict[str, str], file: Path) -> None:
     """One panel for each work: steps per second, the middle half of the rounds as a line."""
-    from speed import speeds
-
     figure, axes = plt.subplots(1, len(found), figsize=(5.2 * len(found), 3.6), squeeze=False)
     for axis, (work, contenders) in zip(axes[0], found.items(), strict=True):
         labels = [name.replace(" --", "\n--", 1).replace("--", "") for name in contenders]

@@ -34,11 +34,11 @@ def forget(subject: Subject, parameter: nn.Parameter) -> None:
     Optimizers that keep more than ``state[parameter]`` keep that: the references of TRAC, the
     preconditioners of Kron (whose momentum is zeroed).
     """
-    subject.zero_moments(parameter)
     optimizer = subject.learner.optimizer
     if isinstance(optimizer, Adam):
         optimizer.forget(parameter)  # in place: compiled code holds its tensors
     else:
+        subject.zero_moments(parameter)
         optimizer.state.pop(parameter, None)
 
 

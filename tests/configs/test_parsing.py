@@ -8,8 +8,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 import configs
+from configs import parsing
+from training import Trainer
 
 
 def test_flags_reach_their_settings() -> None:
@@ -191,3 +194,24 @@ def test_remedies_are_combined_with_nested_settings_and_come_back_from_their_pre
     preset = tmp_path / "p.yaml"
     preset.write_text(yaml.safe_dump(yaml.safe_load(json.dumps(used))))
     assert configs.parse(["--config", str(preset)]) == config
+
+
+def test_long_runs_are_compiled_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiles(flags: str) -> bool:
+        return configs.parse(f"--env CartPole-v1 --dqn.replay-ratio 1 {flags}".split()).compile
+
+    monkeypatch.setattr(parsing, "can_compile", lambda: True)
+    assert compiles("--total-steps 51000")
+    assert not compiles("--total-steps 50999")
+    assert compiles("--total-steps 100 --compile")
+    assert not compiles("--total-steps 90000 --no-compile")
+    assert not compiles("--total-steps 90000 --mitigation redo")
+    assert not compiles("--total-steps 90000 --env ALE/Pong-v5")
+    monkeypatch.setattr(parsing, "can_compile", lambda: False)
+    assert not compiles("--total-steps 90000")
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ValueError, match="`compile` needs a C.. compiler"):
+        Trainer(configs.parse(["--compile"]), Console(quiet=True))

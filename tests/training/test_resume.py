@@ -54,6 +54,17 @@ def run(
     return t
 
 
+def test_a_compiled_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    whole = run(f"{DQN} --compile", tmp_path / "whole")
+    run(f"{DQN} --compile", tmp_path / "broken", stop=130)
+    assert_same(whole, run(f"{DQN} --compile", tmp_path / "broken"))
+    eager = run(f"{DQN} --no-compile", tmp_path / "eager")
+    for a, b in zip(
+        *(t.agent.learners()["q"].network.parameters() for t in (whole, eager)), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=0.1, atol=0.01)
+
+
 def assert_same(one: Trainer, other: Trainer) -> None:
     tables = [(t.run_dir / "metrics.csv").read_bytes() for t in (one, other)]
     assert tables[0] == tables[1]

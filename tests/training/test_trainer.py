@@ -280,3 +280,24 @@ def test_an_absent_device_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ValueError, match="device cuda is not available"):
         trainer(tmp_path / "r", "--device cuda")
     assert not (tmp_path / "r").exists()
+
+
+def test_each_cadence_is_kept(tmp_path: Path) -> None:
+    flags = "--total-steps 100 --probe.every 20 --log-every 30 --checkpoint-every 70"
+    t = trainer(tmp_path / "r", flags)
+    saved: list[int] = []
+    save = t._save
+
+    def counted() -> None:
+        saved.append(t.step)
+        save()
+
+    t._save = counted  # type: ignore[method-assign]  # the same, and it is noted
+    t.run()
+    steps = {
+        name: {int(row["step"]) for row in rows(tmp_path / "r") if row["name"] == name}
+        for name in ("plasticity/q/dormant_fraction@0.1", "train/loss/q")
+    }
+    assert steps["plasticity/q/dormant_fraction@0.1"] == {20, 40, 60, 80, 100}
+    assert steps["train/loss/q"] == {30, 60, 90, 100}
+    assert saved == [70, 100]
