@@ -50,16 +50,21 @@ class Learner:
             policy.
         loss: Returns what it minimises, ``(S,)``, with its gradient.  Noise comes from the streams;
             a critic takes the target where it is known already.
+        labelled: Whether what it should say stands in the batch, so that the loss on a batch is of
+            the same thing before and after a step.
+
+    A batch is of the kind that its agent learns from: ``Batch``, or ``Examples`` of a classifier.
     """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
     target: nn.Module | None = None
-    inputs: Callable[[Batch], tuple[Any, ...]] | None = None
+    inputs: Callable[[Any], tuple[Any, ...]] | None = None
     values: Callable[[Any], Tensor] | None = None
-    td_target: Callable[[Batch, Streams], Tensor] | None = None
+    td_target: Callable[[Any, Streams], Tensor] | None = None
     actions: Callable[[Any], Tensor] | None = None
-    loss: Callable[[Batch, Streams, Tensor | None], Tensor] | None = None
+    loss: Callable[[Any, Streams, Tensor | None], Tensor] | None = None
+    labelled: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an update is made of: gradients, their bound, Adam's step, and the target that follows."""
+"""What an update is made of: gradients, their bound, a step, and the target that follows."""
 
 from __future__ import annotations
 
@@ -66,6 +66,46 @@ class Adam(torch.optim.Adam):
             )
 
 
+class SGD(torch.optim.SGD):
+    """PyTorch's gradient descent with a step that a compiler can look into.
+
+    Args:
+        parameters: What learns.
+        learning_rate: Step size.
+        momentum: Share of the last step that is taken again.
+    """
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], learning_rate: float, momentum: float = 0.0
+    ) -> None:
+        super().__init__(parameters, learning_rate, momentum)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds parameters that learn, with buffers of zero, from which the first step is the same."""
+        super().add_param_group(param_group)
+        if self.param_groups[-1]["momentum"]:
+            for p in self.param_groups[-1]["params"]:
+                self.state[p] = {"momentum_buffer": torch.zeros_like(p)}
+
+    def forget(self, parameter: nn.Parameter) -> None:
+        """Sets the state of a parameter back to zero, in place."""
+        for value in self.state.get(parameter, {}).values():
+            value.zero_()
+
+    @torch.no_grad()
+    def descend(self) -> None:
+        """Does what ``step`` does, without its hooks."""
+        for group in self.param_groups:
+            learning: list[Tensor] = [p for p in group["params"] if p.grad is not None]
+            steps: list[Tensor] = [p.grad for p in learning if p.grad is not None]
+            if group["momentum"]:
+                buffers = [self.state[p]["momentum_buffer"] for p in learning]
+                torch._foreach_mul_(buffers, group["momentum"])
+                torch._foreach_add_(buffers, steps)
+                steps = buffers
+            torch._foreach_add_(learning, steps, alpha=-group["lr"])
+
+
 def adam(_: str, parameters: Sequence[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
     """The optimizer of an agent that nobody changes."""
     return Adam(parameters, learning_rate)
@@ -95,10 +135,10 @@ def descend(loss: Tensor, optimizer: torch.optim.Optimizer, max_norm: float | No
     return norm
 
 
-def is_plain(optimizer: torch.optim.Optimizer) -> TypeGuard[Adam]:
-    """Whether a compiler can look into its step: it is Adam, and no remedy has a hook there."""
+def is_plain(optimizer: torch.optim.Optimizer) -> TypeGuard[Adam | SGD]:
+    """Whether a compiler can look into its step: it is one of these, with no remedy's hook."""
     hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
-    return type(optimizer) is Adam and not any(hooks)
+    return type(optimizer) in (Adam, SGD) and not any(hooks)
 
 
 def clip_per_seed(parameters: Iterable[Tensor], max_norm: float | None) -> Tensor:

@@ -82,14 +82,14 @@ def ours(work: str, device: str, extra: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = configs.parse([*flags(work, device, extra), "--run-dir", f"{folder}/run"])
         trainer = Trainer(config, Console(file=io.StringIO()))
-        advance, halt = trainer._advance, Halts()
+        advance, halt = trainer.advance, Halts()
 
         def wrapped() -> None:
             advance()
             if halt.after(trainer.step):
                 trainer.interrupted = 2
 
-        trainer._advance = wrapped  # type: ignore[method-assign]  # the same, and it halts
+        trainer.advance = wrapped  # type: ignore[method-assign]  # the same, and it halts
         trainer.run()
 
 

@@ -1,8 +1,29 @@
 """The settings of a run, and the presets beside this file."""
 
-from configs.messages import one_line
-from configs.parsing import DEFAULT, FOLDER, differences, parse
-from configs.presets import read_yaml
-from configs.schema import Config
+from collections.abc import Sequence
 
-__all__ = ["DEFAULT", "FOLDER", "Config", "differences", "one_line", "parse", "read_yaml"]
+from configs.messages import one_line
+from configs.parsing import DEFAULT, FOLDER, differences, parse_as
+from configs.presets import read_yaml
+from configs.reinforcement import Config
+from configs.schema import RunConfig
+from configs.supervised import SupervisedConfig
+
+
+def parse(args: Sequence[str]) -> Config:
+    """Reads the command line of ``train.py``; see ``parse_as``."""
+    return parse_as(Config, args)
+
+
+__all__ = [
+    "DEFAULT",
+    "FOLDER",
+    "Config",
+    "RunConfig",
+    "SupervisedConfig",
+    "differences",
+    "one_line",
+    "parse",
+    "parse_as",
+    "read_yaml",
+]

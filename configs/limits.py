@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from configs.schema import Config
+from configs.schema import RunConfig
 
 LARGEST = 1 << 53
 """For all numbers: a 64-bit integer, a 32-bit float and a JSON file hold them."""
@@ -24,12 +24,10 @@ MOST = {
     "max_age": 1 << 20,
 }
 """For settings of these names, in all sections."""
-MOST_COPIES = 1 << 14
-MOST_PROCESSES = 1 << 10
 MOST_LAYERS = 1 << 8
 
 
-def check_sizes(config: Config) -> None:
+def check_sizes(config: RunConfig) -> None:
     """Raises a ValueError for the first setting that is larger than any run needs."""
     for name, value in _leaves(config):
         most = MOST.get(name.rpartition(".")[2], LARGEST)
@@ -37,19 +35,13 @@ def check_sizes(config: Config) -> None:
             if isinstance(number, int | float) and abs(number) > most:
                 bound = f"at most {most}" if number > 0 else f"at least -{most}"
                 raise ValueError(f"`{name}` should be {bound}. Received {number}")
-    for hidden in (config.dqn.hidden, config.sac.hidden):
-        if len(hidden) > MOST_LAYERS:
+        if name.endswith("hidden") and len(value) > MOST_LAYERS:
             raise ValueError(
-                f"`hidden` should have at most {MOST_LAYERS} layers. Received {len(hidden)}"
+                f"`hidden` should have at most {MOST_LAYERS} layers. Received {len(value)}"
             )
-    most = MOST_PROCESSES if config.vector == "async" else MOST_COPIES
-    for name in ("num_envs", "eval_episodes") if config.eval_every else ("num_envs",):
-        copies = config.num_seeds * getattr(config, name)
+    for name, copies, most, where in config.copies():
         if copies > most:
-            raise ValueError(
-                f"`num_seeds` times `{name}` should be at most {most} with vector {config.vector}. "
-                f"Received {copies}"
-            )
+            raise ValueError(f"{name} should be at most {most} {where}. Received {copies}")
 
 
 def _leaves(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""From flags and YAML presets to a ``Config``.
+"""From flags and YAML presets to the settings of a run.
 
 A preset is flattened to flags that stand before the user's own, so one parser gives help, types and
 validation, and the last flag wins.
@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tyro
 
@@ -19,9 +19,7 @@ from agents.descent import can_compile
 from configs.limits import check_sizes
 from configs.messages import one_line, unboxed, unknown
 from configs.presets import read_yaml
-from configs.schema import Config
-from envs import frame_stack
-from envs.registry import check_id
+from configs.schema import RunConfig
 from networks import ACTIVATIONS
 from plasticity import MITIGATIONS
 from plasticity.mitigations import check_pairs
@@ -33,11 +31,14 @@ DEFAULT = FOLDER / "default.yaml"
 COMPILE_FROM = 50_000
 """So many updates pay for compiling them (docs/speed.md)."""
 
+C = TypeVar("C", bound=RunConfig)
 
-def parse(args: Sequence[str]) -> Config:
+
+def parse_as(cls: type[C], args: Sequence[str]) -> C:
     """Reads the command line.
 
     Args:
+        cls: The settings that are wanted.
         args: The flags; ``--config FILE`` (more than once, if wanted) puts a preset before them.
 
     Returns:
@@ -48,28 +49,28 @@ def parse(args: Sequence[str]) -> Config:
         SystemExit: After ``--help``.
     """
     try:
-        return _parse(args)
+        return _parse(cls, args)
     except ValueError as error:
         raise ValueError(one_line(error)) from error
 
 
-def _parse(args: Sequence[str]) -> Config:
+def _parse(cls: type[C], args: Sequence[str]) -> C:
     own, presets = _take_configs(list(args))
-    preset_flags = [flag for preset in presets for flag in _preset_flags(preset)]
+    preset_flags = [flag for preset in presets for flag in _preset_flags(cls, preset)]
     flags = preset_flags + own
     given = _names(flags)
-    known = dict(_settings(Config))
+    known = dict(_settings(cls))
     for name in given:
         if name not in known and name != "help":
             raise ValueError(unknown("flag", f"--{name}", [f"--{k}" for k in known]))
     _refuse_extra(flags, known)
-    config = _run_tyro(flags)
+    config = _run_tyro(cls, flags)
     check_sizes(config)
     try:
         (config.run_dir or "").encode()
     except UnicodeEncodeError as error:  # TensorBoard and the console need one
         raise ValueError(f"`run_dir` should be a name in UTF-8: {error}") from error
-    check_id(config.env)
+    config.check_names()
     for activation in sorted(config.activations()):
         if activation not in ACTIVATIONS:
             raise ValueError(unknown("activation", activation, ACTIVATIONS))
@@ -84,21 +85,19 @@ def _parse(args: Sequence[str]) -> Config:
     _refuse_unused(own, config)
     if preset_flags:
         # What flags after a preset make useless is dropped; what is useless in itself is wrong.
-        _refuse_unused(preset_flags, _run_tyro(preset_flags), config)
+        _refuse_unused(preset_flags, _run_tyro(cls, preset_flags), config)
     if "compile" not in given:
         config = replace(config, compile=_pays_to_compile(config))
     return config
 
 
-def _pays_to_compile(config: Config) -> bool:
+def _pays_to_compile(config: RunConfig) -> bool:
     """Whether compiling takes less time than it saves."""
-    agent = config.agent_config
-    updates = (config.total_steps - agent.learning_starts) * agent.replay_ratio
-    atari = frame_stack(config.env) > 1  # compiling it takes a minute, and has shown no gain
-    return updates >= COMPILE_FROM and not (config.mitigation or atari) and can_compile()
+    enough = config.updates >= COMPILE_FROM and config.compiles_well
+    return enough and not config.mitigation and can_compile()
 
 
-def _refuse_unused(flags: Sequence[str], *configs: Config) -> None:
+def _refuse_unused(flags: Sequence[str], *configs: RunConfig) -> None:
     """Raises a ValueError for the first flag that none of the configs uses."""
     for name in _names(flags):
         key = name.replace("-", "_")
@@ -136,8 +135,8 @@ def _take_configs(args: list[str]) -> tuple[list[str], list[Path]]:
     return rest, presets
 
 
-def _preset_flags(path: Path) -> list[str]:
-    known = dict(_settings(Config))
+def _preset_flags(cls: type[RunConfig], path: Path) -> list[str]:
+    known = dict(_settings(cls))
     flags: dict[str, list[str]] = {}
     for key, value in _leaves(read_yaml(path)):
         name = key.replace("_", "-")
@@ -232,19 +231,13 @@ def _name(token: str) -> str:
     return ".".join((*path[:-1], path[-1].removeprefix("no-")))
 
 
-def _run_tyro(flags: list[str]) -> Config:
+def _run_tyro(cls: type[C], flags: list[str]) -> C:
     """Runs the parser and turns its boxed message into one line."""
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            return tyro.cli(Config, args=flags, prog="train.py", description=_DESCRIPTION)
+            return tyro.cli(cls, args=flags, prog=cls.program, description=cls.description)
     except SystemExit as stop:
         if not stop.code:
             raise
         raise ValueError(unboxed(errors.getvalue())) from None
-
-
-_DESCRIPTION = """Train a continual reinforcement learning agent.
-
-Also: --config FILE (a YAML preset; flags after it win), --list-envs, --list-activations,
---list-mitigations."""

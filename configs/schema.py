@@ -1,14 +1,13 @@
-"""The settings of a run: nested frozen dataclasses, filled from flags and YAML presets."""
+"""The settings that every run has: nested frozen dataclasses, filled from flags and presets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import tyro
 
-from agents import AGENTS, DQNConfig, SACConfig
-from envs import find_benchmark
 from networks import ACTIVATIONS, AdaLinConfig, make_activation
 from plasticity import MITIGATIONS, ProbeConfig
 from plasticity.mitigations import MitigationConfig
@@ -34,41 +33,17 @@ from plasticity.mitigations.upgd import UPGDConfig
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of one run."""
+class RunConfig:
+    """Settings of every run; a step is one of each environment, or one update of a classifier."""
 
-    agent: Literal["dqn", "sac"] = "dqn"
-    """What learns."""
-    env: str = "obs-shift-cartpole-small"
-    """A benchmark of --list-envs, or the id of any Gymnasium environment."""
     activation: str = "adalin-relu"
     """Activation of the hidden layers, one of --list-activations."""
     halve_widths: bool = False
     """Halve hidden layers whose activation has two outputs for each unit (crelu, fourier)."""
-    total_steps: int = 60_000
-    """Environment steps of each seed, rounded up to a multiple of num-envs."""
-    steps_per_task: int | None = None
-    """Environment steps of one task visit; None: as the benchmark is published."""
-    task: int | None = None
-    """Stay at this task of the benchmark; None: the sequence of tasks."""
-    task_seed: int | None = None
-    """Seed of the tasks, the same for all seeds; None: each seed has tasks of its own."""
-    show_task: bool = False
-    """Append the task to the observation, one-hot: an upper bound, as the agent is told."""
-    on_switch: Literal["keep", "clear-replay", "reset-agent"] = "keep"
-    """What the trainer does at a switch; all but keep are oracles, as agents are not told."""
-    eval_every: int | None = None
-    """Environment steps between two evaluations on all tasks; None: none."""
-    eval_episodes: int = 5
-    """Episodes of each seed and task in an evaluation."""
     seed: int = 0
     """The first seed; the others follow it."""
     num_seeds: int = 1
     """Seeds trained side by side."""
-    num_envs: int = 1
-    """Copies of the environment for each seed."""
-    vector: Literal["auto", "sync", "async", "native"] = "auto"
-    """Step copies in this process, in their own, or games all at once; auto: see envs.make_vec."""
     run_dir: str | None = None
     """Where the files of the run go; None: a new folder in runs/."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -76,21 +51,15 @@ class Config:
     threads: int = 1
     """Threads of PyTorch; for small networks one is fastest."""
     compile: bool = False
-    """Compile the update and the choice of actions, which takes up to a minute first; default: for
-    at least 50,000 updates without remedies, but not for Atari, if there is a C++ compiler."""
+    """Compile updates and the choice of actions, which takes up to a minute first; default: for at
+    least 50,000 updates without remedies, but not for Atari, if there is a C++ compiler."""
     checkpoint_every: int | None = 100_000
-    """Environment steps between two checkpoints, at which all episodes end; None: only when the run
-    ends or is interrupted."""
-    save_replay: bool = True
-    """Save the replay with each checkpoint; without it a run cannot go on."""
-    env_restarts: int = 0
-    """How often environments that fail are made again before the run stops."""
+    """Steps between two checkpoints, at which all episodes end; None: only when the run ends or is
+    interrupted."""
     log_every: int = 1_000
-    """Environment steps between two rows of training metrics."""
+    """Steps between two rows of training metrics."""
     mitigation: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A remedy of --list-mitigations; may be given several times."""
-    dqn: DQNConfig = field(default_factory=DQNConfig)
-    sac: SACConfig = field(default_factory=SACConfig)
     adalin: AdaLinConfig = field(default_factory=AdaLinConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     layer_norm: LayerNormConfig = field(default_factory=LayerNormConfig)
@@ -119,35 +88,41 @@ class Config:
     kron: KronConfig = field(default_factory=KronConfig)
     sample_weight_decay: SampleWeightDecayConfig = field(default_factory=SampleWeightDecayConfig)
 
+    program: ClassVar[str]
+    """What reads these settings."""
+    description: ClassVar[str]
+    """What ``--help`` says first."""
+    extends: ClassVar[str]
+    """The setting that may be larger when a run goes on."""
+
     def __post_init__(self) -> None:
-        for name in (
-            "total_steps",
-            "num_seeds",
-            "num_envs",
-            "threads",
-            "log_every",
-            "eval_episodes",
-        ):
-            _at_least(1, name, getattr(self, name))
-        for name in ("steps_per_task", "checkpoint_every", "eval_every"):
-            if getattr(self, name) is not None:
-                _at_least(1, name, getattr(self, name))
-        for name in ("task", "task_seed", "seed", "env_restarts"):
-            if getattr(self, name) is not None:
-                _at_least(0, name, getattr(self, name))
+        for name in ("num_seeds", "threads", "log_every"):
+            at_least(1, name, getattr(self, name))
+        if self.checkpoint_every is not None:
+            at_least(1, "checkpoint_every", self.checkpoint_every)
+        at_least(0, "seed", self.seed)
         if self.threads > 1024:
             raise ValueError(f"`threads` should be at most 1024. Received {self.threads}")
+
+    @property
+    def title(self) -> str:
+        """What the run is about, as a name of a folder."""
+        raise NotImplementedError
+
+    @property
+    def updates(self) -> float:
+        """Updates of the whole run, if all goes well."""
+        raise NotImplementedError
+
+    @property
+    def compiles_well(self) -> bool:
+        """Whether compiled updates of its networks have been faster, and soon ready."""
+        return True
 
     @property
     def seeds(self) -> range:
         """The seeds of the run."""
         return range(self.seed, self.seed + self.num_seeds)
-
-    @property
-    def agent_config(self) -> DQNConfig | SACConfig:
-        """The settings of the chosen agent."""
-        settings: DQNConfig | SACConfig = getattr(self, self.agent)
-        return settings
 
     @property
     def remedies(self) -> dict[str, MitigationConfig]:
@@ -156,44 +131,27 @@ class Config:
 
     def activations(self) -> set[str]:
         """Returns the names of all activations that the networks use."""
-        if self.agent == "dqn":
-            return {self.activation}
-        own = (self.sac.actor_activation, self.sac.critic_activation)
-        return {name or self.activation for name in own}
+        return {self.activation}
+
+    def copies(self) -> Iterator[tuple[str, int, int, str]]:
+        """Yields what there would be many of, how many, how many there may be, and where."""
+        yield from ()
+
+    def check_names(self) -> None:
+        """Raises a ValueError for the first name that stands for nothing."""
 
     def unused(self) -> dict[str, str]:
         """Returns the sections and settings that this run does not use, each with the reason."""
         reasons = {}
-        for agent in AGENTS:
-            if agent != self.agent:
-                reasons[agent] = f"agent {self.agent} does not use it"
         if not any(name.startswith("adalin-") for name in self.activations()):
             reasons["adalin"] = f"activation {self.activation} does not use it"
         for name in MITIGATIONS:
             if name not in self.mitigation:
                 reasons[section(name)] = f"it needs --mitigation {name}"
-        if "simba" in self.mitigation and not self.simba.networks:
-            reasons[f"{self.agent}.hidden"] = "simba has widths of its own"
-        benchmark = find_benchmark(self.env)
-        if benchmark is None:
-            for name in ("steps_per_task", "task", "task_seed", "show_task", "on_switch"):
-                reasons[name] = f"environment {self.env} does not change"
-        elif not benchmark.drawn:
-            reasons["task_seed"] = f"the tasks of {self.env} are not drawn"
-        if self.task is not None:
-            for name in ("steps_per_task", "on_switch"):
-                reasons[name] = f"the environment stays at task {self.task}"
         if not any(expansion(name) > 1 for name in self.activations()):
             reasons["halve_widths"] = f"activation {self.activation} keeps the width"
         if self.probe.refit_every is None:
             reasons["probe.refit_steps"] = "it needs --probe.refit-every"
-        if self.eval_every is None:
-            reasons["eval_episodes"] = "it needs --eval-every"
-        if self.agent == "sac":
-            if self.sac.actor_activation and self.sac.critic_activation:
-                reasons["activation"] = "actor and critic have activations of their own"
-            if not self.sac.learn_temperature:
-                reasons["sac.target_entropy"] = "the temperature is not learned"
         return reasons
 
     def used(self) -> dict[str, Any]:
@@ -215,6 +173,7 @@ def section(mitigation: str) -> str:
     return mitigation.replace("-", "_")
 
 
-def _at_least(least: int, name: str, value: int) -> None:
+def at_least(least: int, name: str, value: int) -> None:
+    """Raises a ValueError for a setting that is less."""
     if value < least:
         raise ValueError(f"`{name}` should be at least {least}. Received {value}")

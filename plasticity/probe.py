@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents import Batch, Learner, Streams
+from agents import Learner, Streams
 from networks import initialize
 from plasticity import metrics
 from plasticity.layers import evaluating
@@ -68,13 +68,13 @@ class Probe:
     def __init__(self, streams: Streams | None = None, refit_steps: int = 100) -> None:
         self.streams, self.refit_steps = streams, refit_steps
         self._networks: dict[str, NetworkProbe] = {}
-        self._last_batch: Batch | None = None
+        self._last_inputs: dict[str, tuple[Any, ...]] = {}  # of policies
         self._last_actions: dict[str, Tensor] = {}
 
     def measure(
         self,
         learners: Mapping[str, Learner],
-        batch: Batch,
+        batch: Any,
         *,
         dear: bool = True,
         refit: bool = False,
@@ -93,11 +93,11 @@ class Probe:
             for name, learner in learners.items():
                 if learner.inputs is None:
                     continue
-                rows |= self.network(name, learner.network, learner.inputs(batch), dear=dear)
-                rows |= self._outputs(name, learner, batch)
+                inputs = learner.inputs(batch)
+                rows |= self.network(name, learner.network, inputs, dear=dear)
+                rows |= self._outputs(name, learner, batch, inputs)
                 if self.streams is not None and refit:
                     rows[f"plasticity/{name}/refit_loss"] = self._refit(learner, batch)
-        self._last_batch = batch
         return rows
 
     def network(
@@ -112,11 +112,10 @@ class Probe:
         state: dict[str, Any] = {
             "networks": {name: of.state_dict() for name, of in self._networks.items()},
             "actions": dict(self._last_actions),
+            "inputs": {name: dict(enumerate(of)) for name, of in self._last_inputs.items()},
         }
         if self.streams is not None:
             state["noise"] = self.streams.state_dict()
-        if self._last_batch is not None:
-            state["batch"] = self._last_batch._asdict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -128,8 +127,10 @@ class Probe:
         self._last_actions = {name: value.to(device) for name, value in state["actions"].items()}
         if self.streams is not None:
             self.streams.load_state_dict(state["noise"])
-        if "batch" in state:
-            self._last_batch = Batch(**{n: value.to(device) for n, value in state["batch"].items()})
+        self._last_inputs = {
+            name: tuple(value.to(device) for value in of.values())
+            for name, of in state["inputs"].items()
+        }
 
     def distributions(self) -> dict[str, Tensor]:
         """Returns alpha and the score of each unit at the last probe, of all seeds, for histograms.
@@ -143,7 +144,7 @@ class Probe:
         return found
 
     @torch.no_grad()
-    def _outputs(self, name: str, learner: Learner, batch: Batch) -> Rows:
+    def _outputs(self, name: str, learner: Learner, batch: Any, inputs: tuple[Any, ...]) -> Rows:
         """What a critic or a policy says on the probe batch."""
         rows: Rows = {}
         outputs = self._networks[name].outputs
@@ -154,18 +155,18 @@ class Probe:
             target = learner.td_target(batch, self.streams)  # (S, B)
             rows["td_target_variance"] = metrics.td_target_variance(target)
         if learner.actions is not None:
-            if self._last_batch is not None and name in self._last_actions:
-                assert learner.inputs is not None
-                now = learner.actions(learner.network(*learner.inputs(self._last_batch)))
+            if name in self._last_actions:
+                now = learner.actions(learner.network(*self._last_inputs[name]))
                 pair = now, self._last_actions[name]
                 if pair[0].is_floating_point():
                     rows["policy_change"] = metrics.policy_change(*pair)
                 else:
                     rows["policy_churn"] = metrics.policy_churn(*pair)
             self._last_actions[name] = learner.actions(outputs)
+            self._last_inputs[name] = inputs
         return {f"plasticity/{name}/{metric}": value.double() for metric, value in rows.items()}
 
-    def _refit(self, learner: Learner, batch: Batch) -> Tensor:
+    def _refit(self, learner: Learner, batch: Any) -> Tensor:
         """How well a copy fits what a fresh network of the same make says on the probe batch."""
         assert learner.inputs is not None
         assert self.streams is not None

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents import Batch, Learner, Streams
+from agents import Learner, Streams
 from plasticity import metrics
 from plasticity.layers import evaluating, lead_of, weight_layers
 from plasticity.network_probe import Rows
@@ -21,7 +21,7 @@ GRAMA_TAUS = (0.025, 0.1)
 class Before:
     """The batch of an update, and before it the targets, the losses toward them, the weights."""
 
-    batch: Batch
+    batch: Any
     targets: dict[str, Tensor] = field(default_factory=dict)
     losses: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, dict[nn.Parameter, Tensor]] = field(default_factory=dict)
@@ -31,8 +31,9 @@ class UpdateWatch:
     """Watches the first update after each look at what it saw; the others cost nothing.
 
     On the batch of the update it sees the gradient of each loss (``zero_grad_fraction``,
-    ``grama_fraction``), then ``effective_lr`` and, of critics, ``one_step_plasticity`` toward the
-    targets from before: as a label, a target does not move with the network.
+    ``grama_fraction``), then ``effective_lr`` and, of classifiers and critics,
+    ``one_step_plasticity`` toward the labels, or the targets from before: as a label, a target does
+    not move with the network.
 
     Args:
         streams: Generators for the noise of losses and targets.
@@ -47,7 +48,7 @@ class UpdateWatch:
         self._rows: Rows = {}
         self._before: Before | None = None
 
-    def before(self, learners: Mapping[str, Learner], batch: Batch) -> None:
+    def before(self, learners: Mapping[str, Learner], batch: Any) -> None:
         """To be called before an update while it is armed, with the batch."""
         self.armed = False
         self._before = before = Before(batch)
@@ -80,8 +81,8 @@ class UpdateWatch:
                     own = [p for p in layer.parameters(recurse=False) if p in weights]
                     if own:  # else a remedy has frozen it
                         self._rows[f"{prefix}/effective_lr/{label}"] = _rate(own, weights)
-                if name in before.targets and learner.loss is not None:
-                    loss = learner.loss(before.batch, self.streams, before.targets[name])
+                if (name in before.targets or learner.labelled) and learner.loss is not None:
+                    loss = learner.loss(before.batch, self.streams, before.targets.get(name))
                     left = metrics.one_step_plasticity(before.losses[name], loss)
                     self._rows[f"{prefix}/one_step_plasticity"] = left.double()
 

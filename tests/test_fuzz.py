@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import train
+from configs import Config
 from configs.parsing import FOLDER, _settings
-from configs.schema import Config
 from envs import BENCHMARKS
 from networks import ACTIVATIONS
 from plasticity import MITIGATIONS

@@ -34,11 +34,12 @@ class Checkpoints:
 
     Args:
         run_dir: Folder of the run.
-        replay: The replay, to be saved with each state; None: without it no run goes on.
+        replay: The replay, to be saved with each state; None: nothing is.
+        whole: Whether a state, with these rows, is all that a run goes on from.
     """
 
-    def __init__(self, run_dir: Path, replay: Replay | None) -> None:
-        self.folder = run_dir / "checkpoint"
+    def __init__(self, run_dir: Path, replay: Replay | None, *, whole: bool = True) -> None:
+        self.folder, self.whole = run_dir / "checkpoint", whole
         self.log = None if replay is None else ReplayLog(self.folder / "replay", replay)
         self._files: dict[int, list[dict[str, Any]]] = {}  # of the replay, by step
 
@@ -50,7 +51,7 @@ class Checkpoints:
         """
         begin = time.perf_counter()
         files = self.log.complete() if self.log else []
-        listed = {"saved": self.log is not None, "files": files}
+        listed = {"saved": self.whole, "files": files}
         size = save(self.folder / str(step), {**state(), "replay_files": listed})
         self._files[step] = files
         for old in sorted(self._files)[:-KEPT]:
@@ -86,16 +87,17 @@ class Checkpoints:
                 state = load(path)
                 listed = state["replay_files"]
                 files = list(listed["files"])
-                if listed["saved"] and self.log is not None:
+                if listed["saved"] and self.whole:
                     take(state)
-                    self.log.restore(files)
+                    if self.log:
+                        self.log.restore(files)
             except DamagedError as error:
                 problems.append(str(error))
                 continue
             except _MISFITS as error:
                 problem = " ".join(f"{type(error).__name__}: {error}".split())
                 raise ValueError(f"{path} is not a state of this run: {problem}") from error
-            if not listed["saved"] or self.log is None:
+            if not (listed["saved"] and self.whole):
                 raise ValueError(
                     f"the run in {self.folder.parent} was saved without its replay "
                     "(--no-save-replay): it cannot go on"

@@ -14,10 +14,7 @@ from training.summary import Visit
 
 Charts = dict[str, dict[str, list[Any]]]
 
-GUIDE = """
-**Does the agent keep learning?** *Custom Scalars*, group 1: in each task the return should rise as
-fast, and as far, as in the first one.  Needles mark the switches.
-
+INSIDE = """
 **If not, why?** The groups below look inside the networks:
 
 | group | a healthy network | a sign of lost plasticity |
@@ -32,9 +29,19 @@ overestimation |
 | 7 remedies | what they did: units reset, penalties, norms | |
 
 A curve is the mean of the seeds, bands are 95% intervals.  *Histograms* hold alpha and the score of
-each neuron (its mean activity over that of its layer; 0 is dormant), *Images* a picture for each
-switch: return against dormant neurons.
+each neuron (its mean activity over that of its layer; 0 is dormant).
 """
+
+RETURNS_GUIDE = f"""
+**Does the agent keep learning?** *Custom Scalars*, group 1: in each task the return should rise as
+fast, and as far, as in the first one.  Needles mark the switches.  *Images* hold a picture for each
+switch: return against dormant neurons.
+{INSIDE}"""
+
+ACCURACY_GUIDE = f"""
+**Does the network keep learning?** *Custom Scalars*, group 1: the online accuracy of a task, on
+each batch before it is learned from, should not sink from task to task.  Needles mark the switches.
+{INSIDE}"""
 
 
 def metrics_guide() -> str:
@@ -43,50 +50,76 @@ def metrics_guide() -> str:
     return "\n".join(["| metric | formula (source) |", "|---|---|", *rows])
 
 
-def layout(
-    networks: Sequence[str],
-    intervals: bool,
-    evaluation: bool = False,
-    mitigations: Sequence[str] = (),
-) -> Charts:
-    """Returns the charts of TensorBoard's Custom Scalars page, by group and title.
+def chart(title: str, name: str, intervals: bool) -> dict[str, list[Any]]:
+    """One metric, with its band if there are several seeds."""
+    if intervals:
+        return {title: ["Margin", [name, f"ci_low/{name}", f"ci_high/{name}"]]}
+    return {title: lines(f"^{name}$")}
+
+
+def lines(*patterns: str) -> list[Any]:
+    """All metrics whose names match, in one chart."""
+    return ["Multiline", list(patterns)]
+
+
+def return_charts(intervals: bool, evaluation: bool) -> Charts:
+    """Returns the first charts of reinforcement learning, by group and title.
 
     Args:
-        networks: Names of the networks that have hidden layers.
         intervals: Whether there are several seeds, and so bands.
         evaluation: Whether there are evaluations.
-        mitigations: Names of the remedies.
     """
-
-    def chart(title: str, name: str) -> dict[str, list[Any]]:
-        """One metric, with its band if there are several seeds."""
-        if intervals:
-            return {title: ["Margin", [name, f"ci_low/{name}", f"ci_high/{name}"]]}
-        return {title: lines(f"^{name}$")}
-
-    def lines(*patterns: str) -> list[Any]:
-        return ["Multiline", list(patterns)]
-
-    charts: Charts = {}
-    returns = charts["1 return"] = chart("return, mean of all seeds", "return/mean")
+    returns = chart("return, mean of all seeds", "return/mean", intervals)
     returns["return, needles at task switches"] = lines("^return/mean$", "^task/switch$")
     returns["return of each task"] = lines("^return/task_")
     if intervals:
         returns["return of each seed, needles at task switches"] = lines(
             "^return/seed_", "^task/switch$"
         )
+    charts = {"1 return": returns}
     if evaluation:
         charts["1 return, evaluated"] = {
             "average of all tasks, normalised": lines("^eval/average_performance$"),
             "return of each task": lines("^eval/return/task_"),
         }
+    return charts
+
+
+def accuracy_charts(intervals: bool) -> Charts:
+    """Returns the first charts of supervised streams, by group and title."""
+    return {
+        "1 accuracy": {
+            **chart("online accuracy of each task, at its end", "accuracy/online", intervals),
+            "accuracy since the last row, needles at task switches": lines(
+                "^train/accuracy$", "^task/switch$"
+            ),
+            **chart("test accuracy of each task, at its end", "accuracy/test", intervals),
+            **chart("train accuracy of each task, at its end", "accuracy/train", intervals),
+            **chart("online accuracy, mean of the tasks so far", "accuracy/average", intervals),
+        }
+    }
+
+
+def network_charts(
+    networks: Sequence[str], intervals: bool, mitigations: Sequence[str] = ()
+) -> Charts:
+    """Returns the charts of what happens inside, by group and title.
+
+    Args:
+        networks: Names of the networks that have hidden layers.
+        intervals: Whether there are several seeds, and so bands.
+        mitigations: Names of the remedies.
+    """
+    charts: Charts = {}
     dormant = charts["2 dormant neurons"] = {}
     ranks = charts["3 ranks and norms"] = {}
     steps = charts["4 gradients and steps"] = {}
     values = charts["5 values and policy"] = {}
     for network in networks:
         p = f"plasticity/{network}/"
-        dormant |= chart(f"{network}: dormant neurons, tau 0.1", f"{p}dormant_fraction@0.1")
+        dormant |= chart(
+            f"{network}: dormant neurons, tau 0.1", f"{p}dormant_fraction@0.1", intervals
+        )
         dormant[f"{network}: dormant neurons, tau 0 to 0.1"] = lines(f"^{p}dormant_fraction@[^/]*$")
         dormant[f"{network}: dormant neurons of each layer, tau 0.1"] = lines(
             f"^{p}dormant_fraction@0.1/"
@@ -94,11 +127,15 @@ def layout(
         dormant[f"{network}: of those dormant before, still dormant"] = lines(
             f"^{p}dormant_overlap@[^/]*$"
         )
-        ranks |= chart(f"{network}: effective rank of the features", f"{p}effective_rank")
+        ranks |= chart(
+            f"{network}: effective rank of the features", f"{p}effective_rank", intervals
+        )
         ranks[f"{network}: norm of the features of each layer"] = lines(f"^{p}feature_norm/")
         ranks[f"{network}: size of the weights of each layer"] = lines(f"^{p}weight_rms/")
-        steps |= chart(f"{network}: norm of the gradient", f"{p}grad_norm")
-        steps |= chart(f"{network}: step over weights (effective_lr)", f"{p}effective_lr")
+        steps |= chart(f"{network}: norm of the gradient", f"{p}grad_norm", intervals)
+        steps |= chart(
+            f"{network}: step over weights (effective_lr)", f"{p}effective_lr", intervals
+        )
         steps[f"{network}: weights and neurons that the gradient misses"] = lines(
             f"^{p}zero_grad_fraction$", f"^{p}grama_fraction@[^/]*$"
         )

@@ -13,11 +13,11 @@ PLAIN_EVERY = 10.0
 
 
 class ProgressLine:
-    """Shows step, task, return, dormant neurons, speed and time left.
+    """Shows step, task, what was reached, dormant neurons, speed and time left.
 
     Args:
         console: Where to write.
-        total: Environment steps of each seed.
+        total: Steps of each seed.
     """
 
     def __init__(self, console: Console, total: int) -> None:
@@ -46,19 +46,19 @@ class ProgressLine:
         """Counts seconds of training before an interruption."""
         self._started -= seconds
 
-    def show(self, step: int, task: int, ret: float, dormant: float) -> None:
+    def show(self, step: int, task: int, reached: str, dormant: float) -> None:
         """Shows where the run is.
 
         Args:
-            step: Environment steps of each seed so far.
+            step: Steps of each seed so far.
             task: Index of the task.
-            ret: Mean return of the last episodes; NaN before the first.
+            reached: What was reached lately, such as ``return 9.3``; empty if nothing yet.
             dormant: Share of dormant neurons; NaN before the first probe.
         """
         speed = step / max(self.seconds, 1e-9)
         parts = [f"task {task}"]
-        if not math.isnan(ret):
-            parts.append(f"return {ret:.1f}")
+        if reached:
+            parts.append(reached)
         if not math.isnan(dormant):
             parts.append(f"dormant {dormant:.1%}")
         text = ", ".join([*parts, f"{speed:.0f} steps/s"])

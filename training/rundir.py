@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 
 import yaml
 
-from configs import Config, differences, read_yaml
+from configs import RunConfig, differences, read_yaml
 
 LOCK = ".lock"
 
@@ -30,11 +30,11 @@ class RunDir(NamedTuple):
     lock: IO[str]
 
 
-def open_run(config: Config) -> RunDir:
+def open_run(config: RunConfig) -> RunDir:
     """Makes or opens the run directory, and locks it.
 
     A new one gets the resolved settings as ``config.yaml``.  One that holds a run must have the
-    same settings, but that ``total_steps`` may be larger, and ``compile`` another.
+    same settings, but that ``config.extends`` may be larger, and ``compile`` another.
 
     Raises:
         ValueError: If the directory cannot be written, is in use, has links in it, or holds a run
@@ -50,7 +50,7 @@ def open_run(config: Config) -> RunDir:
         exists = file.exists()
         if exists:
             _refuse_links(run_dir)
-            _compare(run_dir, read_yaml(file), settings)
+            _compare(run_dir, config.extends, read_yaml(file), settings)
         write_text(file, yaml.safe_dump(_plain(settings), sort_keys=False))
     except OSError as error:
         raise ValueError(f"the run directory {run_dir} cannot be written: {error}") from error
@@ -100,24 +100,23 @@ def _refuse_links(run_dir: Path) -> None:
             raise ValueError(f"{path} is a link: a run directory must not have any")
 
 
-def _compare(run_dir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    may_differ = {name: old.get(name) for name in ("total_steps", "compile")}
+def _compare(run_dir: Path, extends: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    may_differ = {name: old.get(name) for name in (extends, "compile")}
     different = differences(old, new | may_differ)
     if different:
         raise ValueError(
             f"{run_dir} holds a run with another configuration ({'; '.join(different)}): "
             "give another --run-dir"
         )
-    if not isinstance(old.get("total_steps"), int) or old["total_steps"] > new["total_steps"]:
+    if not isinstance(old.get(extends), int) or old[extends] > new[extends]:
         raise ValueError(
-            f"`total_steps` should be at least the {old.get('total_steps')} of the run in "
-            f"{run_dir}. Received {new['total_steps']}"
+            f"`{extends}` should be at least the {old.get(extends)} of the run in {run_dir}. "
+            f"Received {new[extends]}"
         )
 
 
-def _default(config: Config) -> str:
-    env = config.env.replace("/", "-")
-    return f"runs/{env}-{config.agent}-{config.activation}-{time.strftime('%Y%m%d-%H%M%S')}"
+def _default(config: RunConfig) -> str:
+    return f"runs/{config.title}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _plain(value: object) -> object:

@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from training.dashboard import GUIDE, layout, metrics_guide
+from training.dashboard import Charts, metrics_guide
 from training.summary import intervals
 
 NEEDLE = 8
@@ -37,9 +37,8 @@ class Tracker:
     Args:
         run_dir: Folder of the run.
         seeds: The seeds.
-        networks: Names of the networks, for the charts.
-        evaluation: Whether there are evaluations to chart.
-        mitigations: Names of the remedies, for the charts.
+        charts: What TensorBoard shows first.
+        guide: How to read it.
         state: From ``state_dict``, to go on from: what was written later is cut off.
 
     Raises:
@@ -50,9 +49,8 @@ class Tracker:
         self,
         run_dir: Path,
         seeds: Sequence[int],
-        networks: Sequence[str],
-        evaluation: bool = False,
-        mitigations: Sequence[str] = (),
+        charts: Charts,
+        guide: str,
         state: Mapping[str, Any] | None = None,
     ) -> None:
         self.seeds = seeds
@@ -68,9 +66,8 @@ class Tracker:
         self._board = SummaryWriter(str(run_dir))
         if state is None:
             self._csv.writerow(HEADER)
-            charts = layout(networks, len(seeds) > 1, evaluation, mitigations)
             self._board.add_custom_scalars(charts)
-            self._board.add_text("guide/how to read this", GUIDE)
+            self._board.add_text("guide/how to read this", guide)
             self._board.add_text("guide/metrics", metrics_guide())
 
     def episode(
@@ -107,11 +104,15 @@ class Tracker:
                     self.scalar(f"return/seed_{seed}", value, step)
         for task in np.unique(tasks):
             self.scalar(f"return/task_{task}", float(returns[tasks == task].mean()), step)
-        self._lowest = min(self._lowest, float(returns.min()))
-        self._highest = max(self._highest, float(np.nanmax(per_seed)))
+        self.widen(float(returns.min()), float(np.nanmax(per_seed)))
+
+    def widen(self, lowest: float, highest: float) -> None:
+        """Makes the needles of switches as high as what was reached."""
+        self._lowest = min(self._lowest, lowest)
+        self._highest = max(self._highest, highest)
 
     def switch(self, step: int, task: int, visit: int) -> None:
-        """Marks the beginning of a task visit: a needle as high as the returns so far."""
+        """Marks the beginning of a task visit: a needle as high as what was reached so far."""
         self._board.add_text("task/switches", f"step {step}: task {task}, visit {visit}", step)
         if math.isfinite(self._highest):
             heights = [

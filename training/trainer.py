@@ -1,42 +1,33 @@
-"""The loop: Act, Observe, Learn, Probe, Log."""
+"""Reinforcement learning: Act, Observe, Learn."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from torch import Tensor
 
 import envs
-from agents import AGENTS, Agent, Replay, Streams
+from agents import AGENTS, Agent, Batch, Replay, recipe
 from agents.agent import Array
-from agents.descent import can_compile
-from agents.replay import Places
 from agents.spaces import is_large, tensor_dtype, tensor_shape, to_tensor
 from configs import Config
-from plasticity import Mitigations, Probe, UpdateWatch, seams
+from plasticity import Mitigations, seams
 from plasticity.mitigations.replay import age_weights
-from training.checkpoints import Checkpoints
-from training.device import pick_device
+from training import reporting
+from training.dashboard import RETURNS_GUIDE, return_charts
 from training.episodes import Episodes
 from training.evaluation import Evaluator, score
-from training.finite import NonFiniteError, check_finite, to_lists
-from training.going_on import go_on, state_of
-from training.interrupt import on_interrupt
-from training.progress import ProgressLine
-from training.reporting import draw, log, print_header, write_summary
-from training.rundir import open_run
+from training.loop import Loop
 from training.summary import Summary
-from training.tracking import Tracker
 from training.worlds import WorldError, Worlds
 
 
-class Trainer:
+class Trainer(Loop):
     """Trains all seeds of a run in one process, or goes on with a run that was broken off.
 
     Args:
@@ -48,13 +39,12 @@ class Trainer:
             or what is there cannot be gone on with.
     """
 
+    config: Config
+    summary: Summary
+
     def __init__(self, config: Config, console: Console) -> None:
-        self.config, self.console = config, console
-        torch.set_num_threads(config.threads)
-        self.device = pick_device(config.device)
-        if config.compile and not can_compile():
-            raise ValueError("`compile` needs a C++ compiler, and there is none: --no-compile")
-        seeds, self.num_seeds, num_envs = config.seeds, config.num_seeds, config.num_envs
+        super().__init__(config, console)
+        self.stride = config.num_envs
         self.schedule = envs.schedule_of(config.env, config.steps_per_task, config.task)
         # An oracle that is told of the switch ends the episode there.
         oracle = config.on_switch != "keep"
@@ -69,8 +59,8 @@ class Trainer:
         settings = config.agent_config
         self.replay = Replay(
             min(settings.buffer_size, config.total_steps),
-            seeds,
-            num_envs,
+            config.seeds,
+            config.num_envs,
             tensor_shape(self.spaces[0]),
             tensor_dtype(self.spaces[0]),
             tensor_shape(self.spaces[1]),
@@ -83,39 +73,23 @@ class Trainer:
             ages=age_weights(config.remedies),
             device=self.device,
         )
-        self.probe_streams = Streams(seeds, "probe", self.device)
         self.make_agent()
         self.evaluator = Evaluator(config) if config.eval_every else None
-        self.summary = Summary(seeds)
-        self.episodes = Episodes(self.num_seeds, num_envs)
-        self.step = self.born = 0
-        self.interrupted: int | None = None  # the signal
-        self.metrics: dict[str, Tensor] = {}
-        self.dormant = math.nan
+        self.summary = Summary(config.seeds)
+        self.episodes = Episodes(self.num_seeds, config.num_envs)
+        self.born = 0
         self.obs: Array | None = None  # (S * N, ...)
         self.actions: Array | None = None  # chosen, but not taken
-        self.looked = True  # at what the last step has brought
-        self.next_look = 0.0  # the step at which there is something to see
-        self.seconds_before = 0.0  # before an interruption
-        self._own = open_run(config)
-        self.run_dir = self._own.path
-        self.checkpoints = Checkpoints(self.run_dir, self.replay if config.save_replay else None)
-        self.resumed = self._own.exists and self.checkpoints.exist()
-        if not self.resumed and (self.run_dir / "summary.json").exists():
-            raise ValueError(
-                f"{self.run_dir} holds a run without a checkpoint to go on from: give another "
-                "--run-dir"
-            )
-        tracked: Mapping[str, Any] | None = None
-        if self.resumed:
-            tracked = go_on(self)
-        networks = [name for name, learner in self.learners.items() if learner.inputs is not None]
-        self.tracker = Tracker(
-            self.run_dir, seeds, networks, bool(config.eval_every), config.mitigation, tracked
+        self.learned = False  # already what the next step brings
+        self.beside = ThreadPoolExecutor(1) if config.overlap else None
+        self.open(
+            self.replay if config.save_replay else None,
+            return_charts(self.num_seeds > 1, bool(config.eval_every)),
+            RETURNS_GUIDE,
+            whole=config.save_replay,
         )
 
     def make_agent(self) -> None:
-        """Makes an agent that has learned nothing."""
         config = self.config
         self.agent: Agent = AGENTS[config.agent](
             *self.spaces,
@@ -127,66 +101,18 @@ class Trainer:
             device=self.device,
         )
         self.learners = self.agent.learners()
-        self.mitigations = Mitigations(
+        mitigations = Mitigations(
             config.remedies, self.learners, config.seeds, self.replay.sample, self.replay.example()
         )
-        noise = Streams(config.seeds, "probe noise", self.device)
-        self.probe = Probe(noise, config.probe.refit_steps)
-        self.watch = UpdateWatch(noise)
-        self.compiled = False
+        self.observe_learners(mitigations)
         if config.compile:
             self.agent.compile()
 
-    @property
-    def finished(self) -> bool:
-        """Whether all steps have been taken."""
-        return self.step >= self.config.total_steps and self.looked
+    def begin(self) -> None:
+        self.obs = self.worlds.begin(0)
+        super().begin()
 
-    def run(self) -> Summary:
-        """Trains until the last step, a signal or an error; what was learned is on disk then.
-
-        Raises:
-            NonFiniteError: If a loss or a parameter is no longer finite.
-            WorldError: If an environment fails, more often than it may.
-            OSError: If the disk does not take what is written.
-        """
-        print_header(self)
-        if self.finished:
-            self._close()
-            return self.summary
-        self.progress = ProgressLine(self.console, self.config.total_steps)
-        self.progress.go_on_from(self.seconds_before)
-        try:
-            with on_interrupt(self._interrupt):
-                try:
-                    self._loop()
-                except NonFiniteError:
-                    self.checkpoints.save_failed(state_of(self))
-                    raise
-                except WorldError:
-                    self._save()
-                    raise
-                else:
-                    self._save()
-        finally:
-            self.progress.stop()
-            try:
-                write_summary(self)
-            finally:
-                self._close()
-        return self.summary
-
-    def _loop(self) -> None:
-        if self.obs is None:
-            self.obs = self.worlds.begin(0)
-            self.summary.begin(*self._phase(), start=0)
-        while self.interrupted is None and not self.finished:
-            if self.looked:
-                self._advance()
-            if not self.looked:
-                self._look()
-
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """One step of all environments, and the updates that it brings."""
         assert self.obs is not None
         # Act
@@ -196,83 +122,55 @@ class Trainer:
             self.actions = chosen.reshape(-1, *chosen.shape[2:])
 
         # Observe
+        reached = self.step + self.stride
         try:
-            following = self.worlds.step(self.actions)
+            if self.beside is None:
+                following = self.worlds.step(self.actions)
+            else:  # learn meanwhile, from what is in the replay already
+                stepping = self.beside.submit(self.worlds.step, self.actions)
+                try:
+                    self._learn(reached)
+                finally:
+                    stepping.exception()  # waits for it
+                following = stepping.result()
         except WorldError as error:
             self._restart(error)
             return
         actions, self.actions = self.actions, None
         next_obs, reward, terminated, truncated, infos = following
-        self.step += self.config.num_envs
-        self.looked = self.step < self.next_look
+        self.step = reached
+        self.looked = reached < self.next_look
         self._store(self.obs, actions, reward, next_obs, terminated, truncated, infos)
         ended = terminated | truncated
         paid = score(reward, ended, infos)
-        self.episodes.count(self.step, paid, ended, infos, self.summary, self.tracker)
+        self.episodes.count(reached, paid, ended, infos, self.summary, self.tracker)
         self.obs = next_obs
 
         # Learn
-        for _ in range(self._updates_due()):
+        self._learn(reached)
+        self.learned = False
+
+    def _learn(self, reached: int) -> None:
+        """Does the updates that the step to ``reached`` brings, once."""
+        if self.learned:
+            return
+        self.learned = True
+        for _ in range(self._updates_due(reached)):
             places = self.replay.draw(self.agent.batch_size)
             if self.watch.armed:
                 self.watch.before(self.learners, self.replay.gather(places))
-            self.metrics |= self._update(places)
+            self.update(lambda at=places: self.agent.update(at, self.replay.gather))  # type: ignore[misc]
             self.watch.after(self.learners)
             self.mitigations.after_update()
 
-    def _update(self, places: Places) -> dict[str, Tensor]:
-        if self.compiled or not self.config.compile:
-            return self.agent.update(places, self.replay.gather)
-        begin = time.perf_counter()
-        self.progress.say("compiling the update")
-        metrics = self.agent.update(places, self.replay.gather)
-        self.tracker.scalar("time/compile_seconds", time.perf_counter() - begin, self.step)
-        self.compiled = True
-        return metrics
-
-    def _look(self) -> None:
-        """Looks at what the step has brought; a signal may break it off before anything is done."""
-        config = self.config
-        switch = self._phase() != (self.summary.now.task, self.summary.now.visit)
-        last = self.step >= config.total_steps
-        evaluates = self.evaluator and (switch or last or self._due(config.eval_every or 1))
-        if evaluates and not self._evaluate(switch or last):
-            return
-        self.looked, self.next_look = True, self._following()
-
-        # Probe
-        if (switch or last or self._due(config.probe.every)) and len(self.replay):
-            self._probe()
-
-        # Log
-        if switch or last or self._due(config.log_every):
-            log(self)
-        if switch or last:
-            draw(self)
-        if switch and not last:
-            self.summary.begin(*self._phase(), start=self.step)
-            self.tracker.switch(self.step, *self._phase())
-            self._on_switch()
-        if self._due(config.checkpoint_every or config.total_steps) and not last:
-            self.begin_anew()
-            self._save()
-
-    def _restart(self, error: WorldError) -> None:
-        """Makes environments that have failed again, if they may."""
-        if self.worlds.restarts >= self.config.env_restarts:
-            raise error
-        self.worlds.restarts += 1
-        self.warn(
-            f"{error}; restart {self.worlds.restarts} of {self.config.env_restarts} at step "
-            f"{self.step}"
-        )
-        self.begin_anew()
-
-    def begin_anew(self) -> None:
-        """Ends all episodes where they are."""
-        self.obs, self.actions = self.worlds.begin(self.step), None
-        self.replay.cut()
-        self.episodes.cut()
+    def _updates_due(self, reached: int) -> int:
+        """How many updates this step brings: the replay ratio, exact over the whole run."""
+        ratio, starts = self.agent.replay_ratio, self.agent.learning_starts + self.born
+        cleared = self.config.on_switch == "clear-replay" and self.summary.visits[1:]
+        if len(self.replay) < (self.agent.batch_size if cleared else 1):
+            return 0
+        now = math.floor(max(reached - starts, 0) * ratio)
+        return now - math.floor(max(reached - self.stride - starts, 0) * ratio)
 
     def _store(
         self,
@@ -302,16 +200,24 @@ class Trainer:
         if self.checkpoints.log:
             self.checkpoints.log.grow()
 
-    def _updates_due(self) -> int:
-        """How many updates this step brings: the replay ratio, exact over the whole run."""
-        ratio, starts = self.agent.replay_ratio, self.agent.learning_starts + self.born
-        cleared = self.config.on_switch == "clear-replay" and self.summary.visits[1:]
-        if len(self.replay) < (self.agent.batch_size if cleared else 1):
-            return 0
-        now = math.floor(max(self.step - starts, 0) * ratio)
-        return now - math.floor(max(self.step - self.config.num_envs - starts, 0) * ratio)
+    def _restart(self, error: WorldError) -> None:
+        """Makes environments that have failed again, if they may."""
+        if self.worlds.restarts >= self.config.env_restarts:
+            raise error
+        self.worlds.restarts += 1
+        self.warn(
+            f"{error}; restart {self.worlds.restarts} of {self.config.env_restarts} at step "
+            f"{self.step}"
+        )
+        self.begin_anew()
 
-    def _on_switch(self) -> None:
+    def begin_anew(self) -> None:
+        """Ends all episodes where they are."""
+        self.obs, self.actions = self.worlds.begin(self.step), None
+        self.replay.cut()
+        self.episodes.cut()
+
+    def on_switch(self) -> None:
         """Does what an agent would do that is told of switches."""
         if self.config.on_switch == "keep":
             return
@@ -320,79 +226,88 @@ class Trainer:
             self.make_agent()
             self.born, self.metrics = self.step, {}
 
-    def _evaluate(self, visit_ends: bool) -> bool:
-        """Evaluates; False if a signal breaks it off."""
-        assert self.evaluator is not None
+    def evaluate(self, ends: bool) -> bool:
+        if not self.evaluator or not (ends or self.due(self.config.eval_every or 1)):
+            return True
         now = self.summary.now
         drifts = self.schedule.at(self.step).position is not None  # and is at no task
-        ends = now.task if visit_ends and not drifts else None
-        rows = self.evaluator.evaluate(self.agent, ends, stop=lambda: self.interrupted is not None)
+        rows = self.evaluator.evaluate(
+            self.agent,
+            now.task if ends and not drifts else None,
+            stop=lambda: self.interrupted is not None,
+        )
         self.tracker.rows(self.step, now.task, now.visit, rows)
         return bool(rows)
 
-    def _probe(self) -> None:
-        check_finite(self.metrics, self.learners, self.config.seeds, self.step)
-        batch = self.replay.sample(self.config.probe.batch_size, self.probe_streams)
-        dear = self._due(self.config.probe.dear_every) or self.step >= self.config.total_steps
-        refit = bool(self.config.probe.refit_every) and self._due(
-            self.config.probe.refit_every or 1
-        )
-        measured = self.probe.measure(self.learners, batch, dear=dear, refit=refit)
-        measured |= self.watch.take()
-        rows = to_lists(measured)
-        if dear:
-            self.tracker.histograms(self.step, self.probe.distributions())
-        now = self.summary.now
-        self.tracker.rows(self.step, now.task, now.visit, rows)
-        names = (f"plasticity/{network}/dormant_fraction@0.1" for network in self.learners)
-        pooled = [rows[name] for name in names if name in rows]
-        if pooled:  # a network without hidden layers has no neurons to look at
-            now.dormant = np.mean(pooled, axis=0).tolist()
-            now.probes.append((self.step, now.dormant))
-            self.dormant = float(np.mean(pooled))
+    @property
+    def total_steps(self) -> int:
+        return self.config.total_steps
 
-    def _save(self) -> None:
-        try:
-            saved = self.checkpoints.save(self.step, lambda: state_of(self))
-        except OSError as error:
+    def phase(self) -> tuple[int, int]:
+        return self.schedule.at(self.step)[:2]
+
+    def phase_end(self) -> float:
+        return self.schedule.at(self.step).end
+
+    def cadences(self) -> tuple[int | None, ...]:
+        return *super().cadences(), self.config.eval_every
+
+    def before_saving(self) -> None:
+        self.begin_anew()
+
+    def probe_batch(self) -> Batch | None:
+        if not len(self.replay):
+            return None
+        return self.replay.sample(self.config.probe.batch_size, self.probe_streams)
+
+    def print_header(self) -> None:
+        reporting.print_header(self)
+
+    def log(self) -> None:
+        reporting.log(self)
+
+    def draw(self) -> None:
+        reporting.draw(self)
+
+    def results(self) -> dict[str, Any]:
+        return reporting.results(self)
+
+    def parts(self) -> dict[str, Any]:
+        own = {"agent": self.agent, "replay": self.replay, "episodes": self.episodes}
+        if self.evaluator:
+            own["evaluator"] = self.evaluator
+        return super().parts() | own
+
+    def state(self) -> dict[str, Any]:
+        state = super().state()
+        state["trainer"] |= {"born": self.born, "learned": self.learned}
+        if self.actions is not None:
+            state["trainer"]["actions"] = torch.from_numpy(self.actions)
+        state["recipe"] = recipe(self.config.agent, self.agent, self.spaces, self.config.seeds)
+        return state | {"worlds": self.worlds.state_dict()}
+
+    def take(self, state: Mapping[str, Any]) -> None:
+        super().take(state)
+        own = state["trainer"]
+        self.born, self.learned = int(own["born"]), bool(own["learned"])
+        self.actions = own["actions"].numpy() if "actions" in own else None
+
+    def took(self, state: Mapping[str, Any]) -> None:
+        self.obs, same = self.worlds.load_state_dict(state["worlds"])
+        if not same:
             self.warn(
-                f"the checkpoint at step {self.step} cannot be written ({error}); those before it "
-                "are as they were"
+                "the environment does not repeat itself: its episodes begin anew, and the run goes "
+                "on another way than it would have"
             )
-            return
-        self.tracker.scalar("time/checkpoint_seconds", saved.seconds, self.step)
-        self.tracker.scalar("time/checkpoint_megabytes", saved.bytes / 1e6, self.step)
+            self.begin_anew()
 
-    def _close(self) -> None:
-        self.tracker.close()
+    def close(self) -> None:
+        if self.beside:
+            self.beside.shutdown()
         self.worlds.close()
         if self.evaluator:
             self.evaluator.close()
-        self.checkpoints.close()
-        self._own.lock.close()
-
-    def warn(self, text: str) -> None:
-        """Tells of something that does not stop the run."""
-        self.console.print(f"warning: {text}", highlight=False, soft_wrap=True)
-
-    def _phase(self) -> tuple[int, int]:
-        """Task and visit of the next step; all seeds share the schedule."""
-        return self.schedule.at(self.step)[:2]
-
-    def _following(self) -> float:
-        """The next step at which there is something to look at."""
-        config = self.config
-        cadences = config.log_every, config.probe.every, config.eval_every, config.checkpoint_every
-        due = ((self.step // every + 1) * every for every in cadences if every)
-        return min(self.schedule.at(self.step).end, config.total_steps, *due)
-
-    def _due(self, every: int) -> bool:
-        return self.step // every > (self.step - self.config.num_envs) // every
 
     def _by_seed(self, array: Any) -> Any:
         """``(S * N, ...)`` to ``(S, N, ...)``."""
         return array.reshape(self.num_seeds, self.config.num_envs, *array.shape[1:])
-
-    def _interrupt(self, number: int) -> None:
-        """Ends the run after the current step."""
-        self.interrupted = number

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from agents import Batch, Learner, Streams
+from agents import Learner, Streams
 from agents.agent import Array
 from agents.spaces import to_tensor
 from networks import initialize
@@ -45,8 +45,8 @@ class Mitigations:
         chosen: Mapping[str, MitigationConfig],
         learners: Mapping[str, Learner],
         seeds: Sequence[int],
-        draw: Callable[[int, Streams], Batch],
-        example: Batch,
+        draw: Callable[[int, Streams], Any],
+        example: Any,
         born: Callable[[nn.Module, Streams], nn.Module] = born_again,
     ) -> None:
         self.updates = 0
@@ -87,6 +87,11 @@ class Mitigations:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+
+    @property
+    def observes(self) -> bool:
+        """Whether one of them looks at what ``observe`` shows."""
+        return any(overridden(mitigation, "observe") for mitigation in self.at_work.values())
 
     def observe(self, obs: Array) -> None:
         """Shows the observations that the agent acts on, ``(S, N, ...)``, to those who look."""

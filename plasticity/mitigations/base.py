@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
-from agents import Batch, Learner, Streams
+from agents import Learner, Streams
 from agents.settings import AT_LEAST_ONE, AT_LEAST_ZERO, POSITIVE, UNIT_INTERVAL, Rule, check_rules
 from plasticity.wiring import Hidden, hidden_layers
 
@@ -60,8 +60,8 @@ class Subject:
     name: str
     learner: Learner
     streams: Streams
-    draw: Callable[[int, Streams], Batch]
-    example: Batch
+    draw: Callable[[int, Streams], Any]
+    example: Any
     born: Callable[[nn.Module, Streams], nn.Module]
 
     @property
@@ -81,8 +81,8 @@ class Subject:
             return ()
         return hidden_layers(self.network, self.learner.inputs(self.example))
 
-    def batch(self, size: int) -> Batch:
-        """Draws transitions of each seed, ``(S, B, ...)``, by generators of its own."""
+    def batch(self, size: int) -> Any:
+        """Draws transitions or examples of each seed, ``(S, B, ...)``, by generators of its own."""
         return self.draw(size, self.streams)
 
     def fresh(self) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from agents import Learner
-from agents.descent import Adam, polyak
+from agents.descent import SGD, Adam, polyak
 from agents.settings import AT_LEAST_ZERO, UNIT_INTERVAL, Rule
 from plasticity.layers import lead_of, weight_layers
 from plasticity.mitigations.base import Mitigation, MitigationConfig, Subject, by_seed
@@ -35,7 +35,7 @@ def forget(subject: Subject, parameter: nn.Parameter) -> None:
     preconditioners of Kron (whose momentum is zeroed).
     """
     optimizer = subject.learner.optimizer
-    if isinstance(optimizer, Adam):
+    if isinstance(optimizer, Adam | SGD):
         optimizer.forget(parameter)  # in place: compiled code holds its tensors
     else:
         subject.zero_moments(parameter)

@@ -17,7 +17,11 @@ from plasticity.mitigations.registry import MITIGATIONS
 
 
 def seams(
-    chosen: Mapping[str, MitigationConfig], seeds: Sequence[int], *, halve_widths: bool = False
+    chosen: Mapping[str, MitigationConfig],
+    seeds: Sequence[int],
+    *,
+    halve_widths: bool = False,
+    optimizer: MakeOptimizer = adam,
 ) -> Seams:
     """Returns how an agent is to make its networks and optimizers.
 
@@ -25,6 +29,7 @@ def seams(
         chosen: Settings by the name of the remedy.
         seeds: The seeds, for optimizers that draw numbers.
         halve_widths: Whether to halve hidden layers whose activation doubles them.
+        optimizer: Makes the optimizers that no remedy replaces.
     """
 
     def architecture(name: str, usual: Architecture) -> Architecture:
@@ -35,7 +40,6 @@ def seams(
                 made = change(config, name, made)
         return made
 
-    optimizer: MakeOptimizer = adam
     # TRAC works on whatever optimizer there is, so it comes last.
     for remedy, config in sorted(chosen.items(), key=lambda item: item[0] == "trac"):
         wrap = MITIGATIONS[remedy].optimizer

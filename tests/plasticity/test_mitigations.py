@@ -12,7 +12,8 @@ import torch
 import agents.dqn
 import agents.sac
 from agents import Agent, saving
-from configs.schema import Config, section
+from configs import Config
+from configs.schema import section
 from plasticity.mitigations import MITIGATIONS, Mitigations, check_pairs, seams
 from plasticity.mitigations.recycling import ReDoConfig
 from plasticity.mitigations.registry import CONFLICTS

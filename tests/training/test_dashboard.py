@@ -14,7 +14,14 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 import configs
 from plasticity.metrics import DESCRIPTIONS
 from training import Trainer
-from training.dashboard import layout, metrics_guide, points, return_against_dormant
+from training.dashboard import (
+    ACCURACY_GUIDE,
+    RETURNS_GUIDE,
+    metrics_guide,
+    network_charts,
+    points,
+    return_against_dormant,
+)
 from training.summary import Summary, Visit, intervals
 
 FLAGS = {
@@ -67,7 +74,7 @@ def test_every_chart_has_a_curve(agent: str, tmp_path: Path) -> None:
 def test_several_numbers_in_one_event_are_all_read(tmp_path: Path) -> None:
     from training.tracking import Tracker
 
-    tracker = Tracker(tmp_path, [0, 1], ["q"])
+    tracker = Tracker(tmp_path, [0, 1], {}, "")
     tracker.rows(7, 0, 0, {"a": [1.0, 3.0], "b": [float("nan"), 2.0], "c": [float("nan")] * 2})
     tracker.close()
     board = EventAccumulator(str(tmp_path)).Reload()
@@ -110,10 +117,9 @@ def test_the_picture_shows_the_last_visit_before_the_others() -> None:
 def test_the_guide_names_every_metric_and_every_group() -> None:
     for name in DESCRIPTIONS:
         assert f"| `{name}` |" in metrics_guide()
-    from training.dashboard import GUIDE
-
-    for group in list(layout(["q"], True, mitigations=["redo"]))[1:]:
-        assert f"| {group} |" in GUIDE
+    for group in network_charts(["q"], True, mitigations=["redo"]):
+        for guide in (RETURNS_GUIDE, ACCURACY_GUIDE):
+            assert f"| {group} |" in guide
 
 
 def test_intervals_of_many_rows_are_those_of_each() -> None:

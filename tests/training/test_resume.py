@@ -39,7 +39,7 @@ def run(
 ) -> Trainer:
     """Trains; is interrupted at step ``stop``, and copied at others as a kill leaves its files."""
     t = trainer(flags, run_dir)
-    advance = t._advance
+    advance = t.advance
     left = dict(copies or {})
 
     def watched() -> None:
@@ -49,7 +49,7 @@ def run(
         for at in [at for at in left if t.step >= at]:
             shutil.copytree(run_dir, left.pop(at))
 
-    t._advance = watched  # type: ignore[method-assign]
+    t.advance = watched  # type: ignore[method-assign]
     t.run()
     return t
 

@@ -286,13 +286,13 @@ def test_each_cadence_is_kept(tmp_path: Path) -> None:
     flags = "--total-steps 100 --probe.every 20 --log-every 30 --checkpoint-every 70"
     t = trainer(tmp_path / "r", flags)
     saved: list[int] = []
-    save = t._save
+    save = t.save
 
     def counted() -> None:
         saved.append(t.step)
         save()
 
-    t._save = counted  # type: ignore[method-assign]  # the same, and it is noted
+    t.save = counted  # type: ignore[method-assign]  # the same, and it is noted
     t.run()
     steps = {
         name: {int(row["step"]) for row in rows(tmp_path / "r") if row["name"] == name}
