@@ -152,12 +152,15 @@ def load(name: str, data_dir: Path | None) -> Images:
         folder = f"the folder with the official files of {data.published}"
         raise ValueError(f"`data_dir` should be {folder}. Received None")
     form, place = _find(data, Path(data_dir))
-    made = Images(*form.read(form.train, place), *form.read(form.test, place), data.num_classes)
+    train, test = form.read(form.train, place), form.read(form.test, place)
     expected = [(count, *data.shape) for count in data.counts]
-    found = [made.train.shape, made.test.shape]
+    found = [train[0].shape, test[0].shape]
     if found != expected:
         raise ValueError(f"{place} should have images {expected} of {name}. Found {found}")
-    return made
+    try:
+        return Images(*train, *test, data.num_classes)
+    except ValueError as error:
+        raise ValueError(f"{place} has other labels than {name}: {error}") from None
 
 
 def _find(data: DataSet, data_dir: Path) -> tuple[Form, Path]:

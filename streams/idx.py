@@ -15,7 +15,7 @@ MAX_BYTES = 2**26
 
 
 def read_idx(file: BufferedIOBase, max_bytes: int = MAX_BYTES) -> NDArray[np.uint8]:
-    """Reads an array of bytes, of any shape.
+    """Reads an array of bytes with one to four axes.
 
     The format: two zero bytes, 8 for unsigned bytes, the number of axes; their lengths, four bytes
     each, the highest first; the values in C order.
@@ -31,13 +31,15 @@ def read_idx(file: BufferedIOBase, max_bytes: int = MAX_BYTES) -> NDArray[np.uin
         magic = file.read(4)
         if magic[:3] != b"\0\0\x08" or len(magic) < 4:
             raise ValueError(f"should begin with 00 00 08. Found {magic.hex(' ') or 'nothing'}")
+        if not 1 <= magic[3] <= 4:
+            raise ValueError(f"should have 1 to 4 axes. Its header says {magic[3]}")
         lengths = file.read(4 * magic[3])
         if len(lengths) < 4 * magic[3]:
             raise ValueError(f"should have {magic[3]} axes. It ends before their lengths")
         shape = struct.unpack(f">{magic[3]}I", lengths)
         expected = math.prod(shape)
-        if expected > max_bytes:
-            raise ValueError(f"should have at most {max_bytes} values. Its header says {expected}")
+        if not 1 <= expected <= max_bytes:
+            raise ValueError(f"should have 1 to {max_bytes} values. Its header says {expected}")
         values = file.read(expected + 1)
     except (EOFError, OSError, zlib.error):
         raise ValueError("is no whole gzip file") from None

@@ -1,4 +1,4 @@
-"""Tasks, and streams of them: what each seed learns during each task, from nothing but (task, seed).
+"""Tasks, and streams of them: what each seed learns, from nothing but (task, seed).
 
 They are the supervised benchmarks of AdaLin (arXiv 2505.09486), as far as these are known.  A
 stream holds no state, so a run can be continued at any task by asking for that task again.
