@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FLOORS = {"networks": 1, "envs": 1, "agents": 2, "plasticity": 3, "configs": 4, "training": 4}
+FLOORS = {
+    "networks": 1,
+    "envs": 1,
+    "streams": 1,
+    "agents": 2,
+    "plasticity": 3,
+    "configs": 4,
+    "training": 4,
+}
 SB3_LEAVES = ("networks/sb3.py", "plasticity/sb3/")
 
 
@@ -33,8 +41,10 @@ def test_no_import_goes_up(folder: str) -> None:
         assert "train" not in names
         if not str(path.relative_to(ROOT)).startswith(SB3_LEAVES):
             assert "stable_baselines3" not in names, path
-        if folder == "envs":
+        if folder in ("envs", "streams"):
             assert "torch" not in names, path
+        if folder == "streams":
+            assert "gymnasium" not in names, path
 
 
 def test_networks_alone_are_light() -> None:
