@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from agents import Seams, Streams
 from networks import Architecture, SimBaConfig
-from networks.layers import LayerNorm, Linear
+from networks.layers import Linear
+from networks.norms import LayerNorm
 from networks.sb3 import policy
 from plasticity.layers import activations, captured, layer_names, lead_of, weight_layers
 from plasticity.wiring import Hidden, Reader, hidden_layers
