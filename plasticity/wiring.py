@@ -118,8 +118,9 @@ def _number(
 ) -> Numbering:
     """Calls the network once, in evaluation mode, with numbers from ``start`` on.
 
-    Weights put out a constant, but other weights than those before activations put out another one
-    if an earlier numbering tells which these are.
+    Weights put out a constant.  If there was an earlier numbering, units are numbered downward, and
+    weights that are not just before an activation put out a ramp: so what is no constant differs
+    from what it was, also behind normalisations, which take away shifts and scales.
     """
     watched = activations(network)
     label_of = {layer.module: label for label, layer in watched.items()}
@@ -136,8 +137,10 @@ def _number(
             seen.inputs.append((module, one.reshape(len(one), -1)[:, 0]))
 
     def write(module: nn.Module, _: Any, output: Tensor) -> Tensor:
-        other = earlier is not None and module not in earlier.incoming
-        return torch.full_like(output, 2 * NO_NUMBER if other else NO_NUMBER)
+        values = torch.full_like(output, NO_NUMBER)
+        if earlier is not None and module not in earlier.incoming:
+            values += torch.linspace(0, 1, values.numel()).to(values).view_as(values)
+        return values
 
     def number(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         nonlocal following
@@ -152,7 +155,8 @@ def _number(
         outputs = output.shape[layer.dim]
         units = outputs // layer.expansion
         seen.first[label] = following, units
-        numbers = torch.arange(outputs, device=output.device) % units + following
+        numbers = torch.arange(outputs, device=output.device) % units
+        numbers = following + (numbers if earlier is None else units - 1 - numbers)
         following += units
         return numbers.to(output.dtype).view(-1, *(1,) * (-1 - layer.dim)).expand_as(output).clone()
 
@@ -190,21 +194,22 @@ def hidden_layers(network: nn.Module, inputs: Sequence[Any]) -> tuple[Hidden, ..
             as in residual networks: then no single weights stand before or behind them.
     """
     # Other values may look like numbers of units, but not in both of two numberings.
-    low, high = 1 << 16, 1 << 17
-    once = _number(network, inputs, low)
-    again = _number(network, inputs, high, once)
+    once = _number(network, inputs, 1 << 16)
+    again = _number(network, inputs, 1 << 17, once)
     watched = activations(network)
 
     def units_at(first: Tensor, second: Tensor, label: str) -> Tensor:
         start, size = once.first[label]
         unit = (first - start).round()
-        same = ((first - start) - unit).abs().add((second - first - low).abs()) < 0.05
+        falling = again.first[label][0] + size - 1 - unit
+        same = ((first - start) - unit).abs().add((second - falling).abs()) < 0.05
         return torch.where(same & (unit >= 0) & (unit < size), unit, -1).long()
 
     found = []
     for label, (weights, norm) in once.before.items():
         # Where the weights before it put out a constant, nothing else should reach it.
-        if weights is not None and not torch.equal(once.inward[label], again.inward[label]):
+        inward = once.inward[label], again.inward[label]
+        if weights is not None and not torch.allclose(*inward, rtol=0, atol=0, equal_nan=True):
             raise ValueError(
                 f"the units of layer {label} are sums that other weights or units reach, too, as "
                 "in residual networks, so its incoming weights can't be told apart"

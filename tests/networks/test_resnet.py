@@ -128,7 +128,7 @@ def test_group_normalisation_knows_no_batch() -> None:
 @pytest.mark.parametrize("halve", [False, True])
 @pytest.mark.parametrize("activation", ["crelu", "fourier"])
 def test_doubling_activations_double_what_is_read(activation: str, halve: bool) -> None:
-    network = resnet(architecture=Architecture((), activation, halve=halve))
+    network: Any = resnet(architecture=Architecture((), activation, halve=halve))
     units = 2 if halve else 4
     assert network.stem.weights.weight.shape == (2, units, 3, 3, 3)
     block: Any = network.stage_2[0]
