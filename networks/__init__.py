@@ -9,6 +9,7 @@ from networks.activations import (
 )
 from networks.adalin import AdaLin, share_alpha
 from networks.bases import BASES, Base, make_base
+from networks.classifiers import CLASSIFIERS, make_classifier
 from networks.convert import adalinize
 from networks.heads import GaussianActor, QNetwork, TwinCritic
 from networks.initialization import initialize
@@ -18,6 +19,7 @@ from networks.torsos import Architecture, SimBaConfig
 __all__ = [
     "ACTIVATIONS",
     "BASES",
+    "CLASSIFIERS",
     "Activation",
     "AdaLin",
     "AdaLinConfig",
@@ -32,6 +34,7 @@ __all__ = [
     "initialize",
     "make_activation",
     "make_base",
+    "make_classifier",
     "observe",
     "share_alpha",
 ]

@@ -43,6 +43,18 @@ def fill_he(parameter: Tensor, generators: Generators | None = None) -> None:
         nn.init.trunc_normal_(values, 0.0, std, -2 * std, 2 * std, generator=generator)
 
 
+@torch.no_grad()
+def fill_he_fan_out(parameter: Tensor, generators: Generators | None = None) -> None:
+    """Fills kernels ``(*lead, O, C, K, K)`` in place from N(0, 2 / (O K K)).
+
+    So gradients keep their size on the way back through ReLUs (He et al. 2015); as in torchvision's
+    residual networks.
+    """
+    num_outputs = parameter.shape[-4] * parameter.shape[-2:].numel()
+    for values, generator in _by_seed(parameter, generators):
+        values.normal_(0.0, math.sqrt(2 / num_outputs), generator=generator)
+
+
 _CUT_NORMAL_STD = 0.87962566103423978
 """Standard deviation of a standard normal that is cut at -2 and 2."""
 

@@ -14,8 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from networks.fused import beside
-from networks.initialization import Generators, fill_he, fill_orthogonal, fill_uniform
+from networks.initialization import (
+    Generators,
+    fill_he,
+    fill_he_fan_out,
+    fill_orthogonal,
+    fill_uniform,
+)
 
 Init = Literal["uniform", "orthogonal", "he"]
 """How weights start: PyTorch's default, or as in SimBa, with biases of 0."""
@@ -78,7 +83,7 @@ class Linear(nn.Module):
 
 
 class Conv2d(nn.Module):
-    """Convolutions side by side, without padding.
+    """Convolutions side by side.
 
     Args:
         in_channels: Number of input channels C.
@@ -86,24 +91,42 @@ class Conv2d(nn.Module):
         kernel: Side of the square kernel K.
         stride: Step of the kernel.
         lead: Leading axes.
+        padding: Zeros around the images.
+        before_norm: Whether a normalisation follows, which has a bias: then there is none here, and
+            weights start from N(0, 2 / (O K K)) (He et al. 2015).
 
     Attributes:
         weight: ``(*lead, O, C, K, K)``.
-        bias: ``(*lead, O)``.
+        bias: ``(*lead, O)``, or None before a normalisation.
     """
 
+    bias: nn.Parameter | None
+
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, stride: int, lead: tuple[int, ...]
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int,
+        lead: tuple[int, ...],
+        padding: int = 0,
+        *,
+        before_norm: bool = False,
     ) -> None:
         super().__init__()
         self.lead = lead
         self.stride = stride
+        self.padding = padding
         self.weight = nn.Parameter(torch.empty(*lead, out_channels, in_channels, kernel, kernel))
-        self.bias = nn.Parameter(torch.empty(*lead, out_channels))
+        bias = None if before_norm else nn.Parameter(torch.empty(*lead, out_channels))
+        self.register_parameter("bias", bias)
         self.reset_parameters()
 
     def reset_parameters(self, generators: Generators | None = None) -> None:
-        """Draws weights and bias from U(-k, k), k = 1/sqrt(C K K): PyTorch's default."""
+        """Draws weights and bias from U(-k, k), k = 1/sqrt(C K K), PyTorch's default, or as He."""
+        if self.bias is None:
+            fill_he_fan_out(self.weight, generators)
+            return
         bound = 1 / math.sqrt(self.weight.shape[-3:].numel())
         fill_uniform(self.weight, -bound, bound, generators)
         fill_uniform(self.bias, -bound, bound, generators)
@@ -118,8 +141,9 @@ class Conv2d(nn.Module):
         outputs = F.conv2d(
             images,
             self.weight.flatten(0, -4),
-            self.bias.flatten(),
+            None if self.bias is None else self.bias.flatten(),
             self.stride,
+            self.padding,
             groups=groups,
         )  # (B, L * O, H', W')
         apart = outputs.view(len(outputs), groups, -1, *outputs.shape[2:]).transpose(0, 1)
@@ -127,43 +151,28 @@ class Conv2d(nn.Module):
 
     def extra_repr(self) -> str:
         outputs, inputs, kernel, _ = self.weight.shape[-4:]
-        return f"{inputs} -> {outputs}, kernel={kernel}, stride={self.stride}, lead={self.lead}"
+        padding = f", padding={self.padding}" if self.padding else ""
+        return (
+            f"{inputs} -> {outputs}, kernel={kernel}, stride={self.stride}{padding}, "
+            f"lead={self.lead}"
+        )
 
 
-class LayerNorm(nn.Module):
-    """Layer normalisation side by side (Ba et al. 2016), with a gain and bias for each unit.
-
-    Normalises each sample over the axis of the units and those behind it: a convolution over
-    channels and positions, with a gain for each channel (``nn.GroupNorm`` with one group).
+class MaxPool(nn.Module):
+    """The largest number of each square of positions that do not overlap; a rest is left out.
 
     Args:
-        num_features: Number of units F (channels, for a convolution).
-        lead: Leading axes.
-        dim: The axis of the units, negative.
-
-    Attributes:
-        gain: ``(*lead, F)``.
-        bias: ``(*lead, F)``.
+        side: Side of the squares.
     """
 
-    def __init__(self, num_features: int, lead: tuple[int, ...], dim: int = -1) -> None:
+    def __init__(self, side: int) -> None:
         super().__init__()
-        self.lead = lead
-        self.dim = dim
-        self.gain = nn.Parameter(torch.empty(*lead, num_features))
-        self.bias = nn.Parameter(torch.empty(*lead, num_features))
-        self.reset_parameters()
-
-    def reset_parameters(self, generators: Generators | None = None) -> None:
-        """Sets the gain to 1 and the bias to 0; nothing is drawn."""
-        nn.init.ones_(self.gain)
-        nn.init.zeros_(self.bias)
+        self.side = side
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps ``(*lead, ..., F, ...)`` to the same shape."""
-        normal = F.layer_norm(x, x.shape[self.dim :])
-        gain, bias = (beside(x, part, self.dim) for part in (self.gain, self.bias))
-        return torch.addcmul(bias, normal, gain)
+        """Maps ``(..., C, H, W)`` to ``(..., C, H // side, W // side)``."""
+        pooled = F.max_pool2d(x.flatten(0, -4), self.side)
+        return pooled.view(*x.shape[:-2], *pooled.shape[-2:])
 
     def extra_repr(self) -> str:
-        return f"{self.gain.shape[-1]}, dim={self.dim}, lead={self.lead}"
+        return str(self.side)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from networks.adalin import share_alpha
 from networks.fused import beside
-from networks.layers import LayerNorm, Linear
+from networks.layers import Linear
+from networks.norms import LayerNorm
 from networks.torsos import Architecture, Layer
 
 

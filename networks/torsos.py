@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from networks.activations import Activation, AdaLinConfig, make_activation
 from networks.adalin import share_alpha
-from networks.layers import Conv2d, Init, LayerNorm, Linear
+from networks.layers import Conv2d, Init, Linear, MaxPool
+from networks.norms import LayerNorm
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,55 @@ class Architecture:
         return width // 2
 
 
-ATARI = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
-MINATAR = ((16, 3, 1),)
-"""Convolutions: output channels, side of the kernel, stride."""
+@dataclass(frozen=True)
+class Convolutions:
+    """The convolutions in front of the dense layers.
+
+    Attributes:
+        filters: Output channels, side of the kernel and stride of each.
+        pool: Side of the max-pooling behind each activation; 1: there is none.
+    """
+
+    filters: tuple[tuple[int, int, int], ...]
+    pool: int = 1
+
+    @property
+    def smallest(self) -> int:
+        """The side of the smallest images that leave something."""
+        side = 1
+        for _, kernel, stride in reversed(self.filters):
+            side = (side * self.pool - 1) * stride + kernel
+        return side
+
+    def after(self, side: int) -> int:
+        """The side of what is left of images of such a side."""
+        for _, kernel, stride in self.filters:
+            side = ((side - kernel) // stride + 1) // self.pool
+        return side
+
+
+ATARI = Convolutions(((32, 8, 4), (64, 4, 2), (64, 3, 1)))
+MINATAR = Convolutions(((16, 3, 1),))
+
+
+def convolutions_for(image_shape: Sequence[int]) -> Convolutions:
+    """Returns the convolutions of Mnih et al. 2015, or of MinAtar for images of up to 16 x 16.
+
+    Raises:
+        ValueError: If an image is too small for them.
+    """
+    chosen = MINATAR if max(image_shape[1:]) <= 16 else ATARI
+    if min(image_shape[1:]) < chosen.smallest:
+        raise ValueError(
+            "the convolutional network needs images (C, H, W) of 3 x 3 to 16 x 16, or of "
+            f"at least 36 x 36. Received {tuple(image_shape)}"
+        )
+    return chosen
+
+
+def pixels(x: Tensor) -> Tensor:
+    """Scales uint8 to [0, 1]; other types stay."""
+    return x.to(torch.get_default_dtype()) / 255 if x.dtype == torch.uint8 else x
 
 
 class Layer(nn.Sequential):
@@ -117,13 +164,14 @@ class Torso(nn.Module):
 
     Vectors go through dense layers of the widths ``architecture.hidden``.  Images (C, H, W) first
     go through the three convolutions of Mnih et al. 2015, those of up to 16 x 16 through the one
-    of MinAtar (Young and Tian 2019); uint8 is scaled to [0, 1].
+    of MinAtar (Young and Tian 2019), or through those given; uint8 is scaled to [0, 1].
 
     Args:
         observation_shape: Shape of one observation: three axes are an image, others are flattened.
         lead: Leading axes of the network.
         architecture: Widths and activations.
         extra_inputs: Number of inputs that join before the dense layers (actions of a critic).
+        convolutions: Those for images; None: by the size of the images, see above.
 
     Raises:
         ValueError: If an image is too small for its convolutions, or a width can't be halved.
@@ -135,27 +183,24 @@ class Torso(nn.Module):
         lead: tuple[int, ...],
         architecture: Architecture,
         extra_inputs: int = 0,
+        convolutions: Convolutions | None = None,
     ) -> None:
         super().__init__()
         self.observation_axes = len(observation_shape)
         num_inputs = math.prod(observation_shape)
-        convolutions: OrderedDict[str, nn.Module] = OrderedDict()
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
         if len(observation_shape) == 3:
+            chosen = convolutions or convolutions_for(observation_shape)
             channels, height, width = observation_shape
-            small = max(height, width) <= 16
-            if min(height, width) < (3 if small else 36):
-                raise ValueError(
-                    "the convolutional network needs images (C, H, W) of 3 x 3 to 16 x 16, or of "
-                    f"at least 36 x 36. Received {tuple(observation_shape)}"
-                )
-            for i, (out, kernel, stride) in enumerate(MINATAR if small else ATARI):
+            for i, (out, kernel, stride) in enumerate(chosen.filters):
                 units = architecture.units(out)
                 weights = Conv2d(channels, units, kernel, stride, lead)
-                convolutions[f"conv_{i + 1}"] = layer = Layer(weights, units, -3, architecture)
+                layers[f"conv_{i + 1}"] = layer = Layer(weights, units, -3, architecture)
+                if chosen.pool > 1:
+                    layers[f"pool_{i + 1}"] = MaxPool(chosen.pool)
                 channels = layer.num_outputs
-                height, width = ((side - kernel) // stride + 1 for side in (height, width))
-            num_inputs = channels * height * width
-        self.convolutions = nn.Sequential(convolutions)
+            num_inputs = channels * chosen.after(height) * chosen.after(width)
+        self.convolutions = nn.Sequential(layers)
         dense: OrderedDict[str, nn.Module] = OrderedDict()
         before = num_inputs + extra_inputs
         for i, width in enumerate(architecture.hidden):
@@ -169,10 +214,7 @@ class Torso(nn.Module):
 
     def forward(self, observations: Tensor, extra: Tensor | None = None) -> Tensor:
         """Maps ``(*lead, B, *observation_shape)`` and ``(*lead, B, E)`` to ``(*lead, B, F)``."""
-        x = observations
-        if x.dtype == torch.uint8:
-            x = x.to(torch.get_default_dtype()) / 255
-        x = self.convolutions(x).flatten(-self.observation_axes)
+        x = self.convolutions(pixels(observations)).flatten(-self.observation_axes)
         if extra is not None:
             x = torch.cat((x, extra), dim=-1)
         features: Tensor = self.dense(x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,15 @@ from torch import Tensor, nn
 
 from networks.activations import Activation
 from networks.convert import base_of
-from networks.layers import Conv2d, LayerNorm, Linear
+from networks.layers import Conv2d, Linear
+from networks.norms import Norm
 from plasticity import metrics
 
 WEIGHTS = (Linear, Conv2d, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-NORMS = (LayerNorm, nn.LayerNorm)
+NORMS = (
+    *(Norm, nn.LayerNorm, nn.GroupNorm),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,23 @@ def weight_layers(network: nn.Module) -> dict[str, nn.Module]:
 def lead_of(module: nn.Module) -> tuple[int, ...]:
     """The leading axes of a layer: seeds, twin critics; none of a layer of PyTorch's own."""
     return tuple(getattr(module, "lead", ()))
+
+
+def running_statistics(norm: nn.Module | None) -> Iterator[tuple[Tensor, float]]:
+    """Yields what a normalisation knows of past batches, with its first values."""
+    for name, first in (("running_mean", 0.0), ("running_var", 1.0)):
+        running = getattr(norm, name, None)
+        if running is not None:
+            yield running, first
+
+
+def forget_statistics(network: nn.Module, anew: Container[str]) -> None:
+    """Forgets past batches in all normalisations whose parameters, called so, start anew."""
+    for path, module in network.named_modules():
+        own = (f"{path}.{name}" for name, _ in module.named_parameters(recurse=False))
+        if all(name in anew for name in own):
+            for running, first in running_statistics(module):
+                running.fill_(first)
 
 
 def layer_names(paths: Iterable[str], suffix: str) -> list[str]:

@@ -73,7 +73,9 @@ class UpdateWatch:
         if self._before is None:
             return
         before, self._before = self._before, None
-        with metrics.unchecked():
+        # As before the update; and a look should not move running statistics.
+        of = (learner.network for learner in learners.values())
+        with evaluating(of), metrics.unchecked():
             for name, weights in before.weights.items():
                 learner, prefix = learners[name], f"plasticity/{name}"
                 self._rows[f"{prefix}/effective_lr"] = _rate(weights, weights)

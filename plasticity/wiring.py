@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from networks import AdaLin
-from plasticity.layers import NORMS, WEIGHTS, Watched, activations, lead_of
+from plasticity.layers import (
+    NORMS,
+    WEIGHTS,
+    Watched,
+    activations,
+    lead_of,
+    running_statistics,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Hidden:
-    """A hidden layer: weights, perhaps a LayerNorm, an activation, and those who read its units."""
+    """A hidden layer: weights, perhaps a norm, an activation, and those who read its units."""
 
     name: str
     weights: nn.Module
@@ -71,6 +78,11 @@ class Hidden:
                 if parameter.dim() > axis and parameter.shape[axis] == self.num_units:
                     yield parameter
 
+    def forget_statistics(self, mask: Tensor) -> None:
+        """Forgets what a batch normalisation knows of the masked units ``(*lead, F)``."""
+        for running, first in running_statistics(self.norm):
+            running.masked_fill_(mask, first)
+
 
 @dataclass
 class Numbering:
@@ -80,21 +92,39 @@ class Numbering:
         first: Number of the first unit of each activation, and how many it has.
         before: Weights that were called last before each activation, and the norm behind them.
         inputs: The numbers at the inputs of each weight layer, ``(I,)``.
+        inward: What each activation received.
         outputs: All that the network returned, flattened.
     """
 
     first: dict[str, tuple[int, int]]
     before: dict[str, tuple[nn.Module | None, nn.Module | None]]
     inputs: list[tuple[nn.Module, Tensor]]
+    inward: dict[str, Tensor]
     outputs: Tensor
+
+    @property
+    def incoming(self) -> set[nn.Module | None]:
+        """The weights that are called just before an activation."""
+        return {weights for weights, _ in self.before.values()}
+
+
+NO_NUMBER = 0.3
+"""What weights put out instead of their outputs: no sum of it and a number is one."""
 
 
 @torch.no_grad()
-def _number(network: nn.Module, inputs: Sequence[Any], start: int) -> Numbering:
-    """Calls the network once, in evaluation mode, with numbers from ``start`` on."""
+def _number(
+    network: nn.Module, inputs: Sequence[Any], start: int, earlier: Numbering | None = None
+) -> Numbering:
+    """Calls the network once, in evaluation mode, with numbers from ``start`` on.
+
+    Weights put out a constant.  If there was an earlier numbering, units are numbered downward, and
+    weights that are not just before an activation put out a ramp: so what is no constant differs
+    from what it was, also behind normalisations, which take away shifts and scales.
+    """
     watched = activations(network)
     label_of = {layer.module: label for label, layer in watched.items()}
-    seen = Numbering({}, {}, [], torch.empty(0))
+    seen = Numbering({}, {}, [], {}, torch.empty(0))
     called: list[nn.Module] = []  # weights and norms since the last activation
     following = start
 
@@ -106,7 +136,13 @@ def _number(network: nn.Module, inputs: Sequence[Any], start: int) -> Numbering:
             one = args[0].reshape(-1, *args[0].shape[-axes:])[0]
             seen.inputs.append((module, one.reshape(len(one), -1)[:, 0]))
 
-    def number(module: nn.Module, _: Any, output: Tensor) -> Tensor:
+    def write(module: nn.Module, _: Any, output: Tensor) -> Tensor:
+        values = torch.full_like(output, NO_NUMBER)
+        if earlier is not None and module not in earlier.incoming:
+            values += torch.linspace(0, 1, values.numel()).to(values).view_as(values)
+        return values
+
+    def number(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         nonlocal following
         label, layer = label_of[module], watched[label_of[module]]
         if label in seen.first:
@@ -115,10 +151,12 @@ def _number(network: nn.Module, inputs: Sequence[Any], start: int) -> Numbering:
         weights = called[-1 - len(behind)] if len(behind) < len(called) else None
         seen.before[label] = (weights, behind[0] if behind else None)
         called.clear()
+        seen.inward[label] = args[0].clone()
         outputs = output.shape[layer.dim]
         units = outputs // layer.expansion
         seen.first[label] = following, units
-        numbers = torch.arange(outputs, device=output.device) % units + following
+        numbers = torch.arange(outputs, device=output.device) % units
+        numbers = following + (numbers if earlier is None else units - 1 - numbers)
         following += units
         return numbers.to(output.dtype).view(-1, *(1,) * (-1 - layer.dim)).expand_as(output).clone()
 
@@ -127,6 +165,8 @@ def _number(network: nn.Module, inputs: Sequence[Any], start: int) -> Numbering:
     for module in network.modules():
         if isinstance(module, WEIGHTS + NORMS):
             handles.append(module.register_forward_pre_hook(read))
+        if isinstance(module, WEIGHTS):
+            handles.append(module.register_forward_hook(write))
     try:
         network.eval()
         result = network(*tree_map_only(Tensor, torch.zeros_like, tuple(inputs)))
@@ -150,21 +190,30 @@ def hidden_layers(network: nn.Module, inputs: Sequence[Any]) -> tuple[Hidden, ..
         inputs: What it can be called with; only shapes and types matter.
 
     Raises:
-        ValueError: If the weights before or behind an activation can't be found.
+        ValueError: If the weights before or behind an activation can't be found, or units are sums,
+            as in residual networks: then no single weights stand before or behind them.
     """
     # Other values may look like numbers of units, but not in both of two numberings.
-    low, high = 1 << 16, 1 << 17
-    once, again = (_number(network, inputs, start) for start in (low, high))
+    once = _number(network, inputs, 1 << 16)
+    again = _number(network, inputs, 1 << 17, once)
     watched = activations(network)
 
     def units_at(first: Tensor, second: Tensor, label: str) -> Tensor:
         start, size = once.first[label]
         unit = (first - start).round()
-        same = ((first - start) - unit).abs().add((second - first - low).abs()) < 0.05
+        falling = again.first[label][0] + size - 1 - unit
+        same = ((first - start) - unit).abs().add((second - falling).abs()) < 0.05
         return torch.where(same & (unit >= 0) & (unit < size), unit, -1).long()
 
     found = []
     for label, (weights, norm) in once.before.items():
+        # Where the weights before it put out a constant, nothing else should reach it.
+        inward = once.inward[label], again.inward[label]
+        if weights is not None and not torch.allclose(*inward, rtol=0, atol=0, equal_nan=True):
+            raise ValueError(
+                f"the units of layer {label} are sums that other weights or units reach, too, as "
+                "in residual networks, so its incoming weights can't be told apart"
+            )
         pairs = zip(once.inputs, again.inputs, strict=True)
         readers = [(m, units_at(x, y, label)) for (m, x), (_, y) in pairs]
         readers = [(m, unit) for m, unit in readers if bool((unit >= 0).any())]

@@ -17,6 +17,7 @@ from networks.convert.source import UnwritableError, give_modules
 from networks.convert.state import Seen, inputs_of, undisturbed
 from networks.convert.tracing import trace
 from networks.convert.widths import Units, Widths, behind, called, input_of
+from networks.norms import Norm
 
 
 @dataclass(eq=False)
@@ -74,7 +75,7 @@ class Search:
     def _has_own_forward(self, module: nn.Module) -> bool:
         home = str(type(module).forward.__module__)  # not the class: see parametrized modules
         of_torch = home.startswith("torch.") and torch_class(module) is not nn.Sequential
-        ours = isinstance(module, Activation | layers.Linear | layers.Conv2d | layers.LayerNorm)
+        ours = isinstance(module, Activation | layers.Linear | layers.Conv2d | Norm)
         compiled = "_orig_mod" in module._modules
         return not (compiled or ours or (of_torch and "forward" not in vars(module)))
 

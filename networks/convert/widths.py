@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from networks import layers
 from networks.activations import Activation
 from networks.convert.known import NAMES, TORCH, Call, Filter, torch_class
+from networks.norms import Norm
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Units:
     like: Tensor | None = field(default=None, compare=False)
 
 
-_SAME = (nn.Identity, layers.LayerNorm, Call)
+_SAME = (nn.Identity, Norm, Call)
 _NORMS = {TORCH + kind for kind in ("batchnorm", "instancenorm", "normalization")}
 _FRESH = {
     *(operator.add, operator.sub, operator.mul, operator.truediv, operator.neg),

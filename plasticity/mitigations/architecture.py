@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from agents.settings import AT_LEAST_ONE, AT_LEAST_ZERO, Rule
 from networks import Architecture, SimBaConfig, observe
-from networks.layers import LayerNorm
+from networks.norms import LayerNorm
 from networks.simba import RunningNorm
 from plasticity.mitigations.base import Mitigation, MitigationConfig
 from plasticity.mitigations.optimizers import MakeOptimizer

@@ -29,8 +29,8 @@ class WeightClipping(Mitigation[WeightClippingConfig]):
     the output, are clamped to ``+-kappa / sqrt(I)``, I the number of inputs of a unit.  LayerNorms
     and alphas are free, moments stay.
 
-    Layers start within kappa 1, the bound of PyTorch's uniform draw (SimBa's are drawn otherwise).
-    The authors take kappa 1 to 5 for classification and 3 for PPO; their code
+    Layers start within kappa 1, the bound of PyTorch's uniform draw (those of SimBa and ResNets are
+    drawn otherwise).  The authors take kappa 1 to 5 for classification and 3 for PPO; their code
     (mohmdelsayed/weight-clipping) also clips gains, by the bound of the weight before, a slip.
 
     It reports ``clipped_share``, the share of these numbers that are at their bound.

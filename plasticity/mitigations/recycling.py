@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from plasticity.layers import captured, lead_of
+from plasticity.layers import captured, evaluating, lead_of
 from plasticity.metrics import grama_mask, unchecked
 from plasticity.metrics.units import relative
 from plasticity.mitigations.base import Mitigation, MitigationConfig, Subject, by_seed
@@ -19,10 +19,11 @@ from plasticity.mitigations.base import Mitigation, MitigationConfig, Subject, b
 def recycle(subject: Subject, masks: Sequence[Tensor]) -> None:
     """Resets units in place: what comes in starts anew, what goes out is 0.
 
-    First all that comes in: weights, gain, bias of a LayerNorm and alpha (unless units share it)
-    take the values of a new initialisation, the bias of the weights is 0.  Then all that goes out
-    is 0 in every layer that reads the units, so that weights from one such unit to another end at
-    0.  Biases of readers and the target network are left alone.
+    First all that comes in: weights, gain, bias of a normalisation and alpha (unless units share
+    it) take the values of a new initialisation, the bias of the weights is 0, and running
+    statistics of a batch normalisation are 0 and 1.  Then all that goes out is 0 in every layer
+    that reads the units, so that weights from one such unit to another end at 0.  Biases of readers
+    and the target network are left alone.
 
     The optimizer forgets the moments of exactly these entries.  Its step counts stay, because they
     belong to whole tensors: the first step of a new entry is larger than Adam's first step, it is
@@ -44,6 +45,7 @@ def recycle(subject: Subject, masks: Sequence[Tensor]) -> None:
             value = parameter.new_zeros(()) if bias else fresh[names[parameter]]
             parameter.copy_(torch.where(where, value, parameter))
             subject.zero_moments(parameter, where)
+        layer.forget_statistics(mask)
     for layer, mask in zip(subject.hidden, masks, strict=True):
         for reader in layer.readers:
             weight: Any = reader.weights.weight
@@ -90,7 +92,8 @@ class Recycler(Mitigation[C]):
         learner, batch = self.subject.learner, self.subject.batch(batch_size)
         assert learner.inputs is not None  # there are hidden layers
         layers = {layer.name: layer.activation.module for layer in self.subject.hidden}
-        with captured({**layers, **(others or {})}) as flow:
+        # Another batch than that of the update should not move running statistics.
+        with evaluating(iter((learner.network,))), captured({**layers, **(others or {})}) as flow:
             learner.network(*learner.inputs(batch))
         return flow
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from agents import Learner
 from agents.descent import SGD, Adam, polyak
 from agents.settings import AT_LEAST_ZERO, UNIT_INTERVAL, Rule
-from plasticity.layers import lead_of, weight_layers
+from plasticity.layers import forget_statistics, lead_of, weight_layers
 from plasticity.mitigations.base import Mitigation, MitigationConfig, Subject, by_seed
 
 C = TypeVar("C", bound=MitigationConfig)
@@ -61,9 +61,9 @@ class ShrinkPerturb(Surgery[ShrinkPerturbConfig]):
     """Moves the weights toward 0 and toward a new initialisation (Ash and Adams 2020).
 
     ``theta <- (1 - shrink) theta + perturb * theta_new``, for weights and biases of all dense and
-    convolutional layers; LayerNorms and alphas stay.  Cadence and shares are those of BBF for its
-    encoder (Schwarzer et al. 2023), whose head starts fully anew; here the head is treated like the
-    rest.  The factors in both papers are the share that is kept, 1 - shrink.  Small steps after
+    convolutional layers; normalisations and alphas stay.  Cadence and shares are those of BBF for
+    its encoder (Schwarzer et al. 2023), whose head starts fully anew; here the head is treated like
+    the rest.  The factors in both papers are the share that is kept, 1 - shrink.  Small steps after
     every update, as in Dohare et al. 2024, are ``every`` 1 with shares near 1e-6.
 
     The optimizer keeps moments and step counts.  The target network is left alone, and follows by
@@ -99,10 +99,11 @@ class Reset(Surgery[ResetConfig]):
     """Starts networks anew, and keeps the replay (Nikishin et al. 2022, arXiv 2205.07802).
 
     Actor, critic and the temperature of SAC take the values of a new initialisation, and their
-    optimizers are new: no moments, step counts from 0.  Of a Q-network (``q``; ``q_net`` and
-    ``quantile_net`` in stable-baselines3) only the last layers do, with the LayerNorms and alphas
-    behind them; a parameter that earlier layers share stays.  The target takes the same values, as
-    a copy.  All seeds are reset at the same update.
+    optimizers are new: no moments, step counts from 0.  Running statistics of batch normalisations
+    are 0 and 1 again.  Of a Q-network (``q``; ``q_net`` and ``quantile_net`` in stable-baselines3)
+    only the last layers do, with the normalisations and alphas behind them; a parameter that
+    earlier layers share stays.  The target takes the same values, as a copy.  All seeds are reset
+    at the same update.
 
     The cadence is that of the paper for SAC, at one update per environment step.  Its Rainbow
     leaves the target, which it copies anyway in each step, and trains some more after a reset,
@@ -114,11 +115,14 @@ class Reset(Surgery[ResetConfig]):
         subject, fresh = self.subject, self.subject.fresh()
         target = subject.learner.target
         of_target = dict(target.named_parameters()) if target is not None else {}
-        for name, parameter in self.anew().items():
+        for name, parameter in (anew := self.anew()).items():
             parameter.copy_(fresh[name])
             forget(subject, parameter)
             if name in of_target:
                 of_target[name].copy_(parameter)
+        forget_statistics(subject.network, anew)
+        if target is not None:
+            forget_statistics(target, anew)
         self.done("resets")
 
     def anew(self) -> dict[str, nn.Parameter]:
@@ -150,7 +154,7 @@ class FIRE(Surgery[FIREConfig]):
 
     Every weight of dense and convolutional layers, also input and output, becomes
     ``orthogonalized(W) sqrt(O / I)``, each copy and, of a convolution, each position of the kernel
-    apart, and divided by their number.  Biases, LayerNorms and alphas stay.  Target parameters
+    apart, and divided by their number.  Biases, normalisations and alphas stay.  Target parameters
     become those of the network, and the optimizer is new: no moments, steps from 0.
 
     The authors (isaac7778/FIRE) do so once, when the data change; agents are not told of that here,
@@ -210,8 +214,8 @@ class HareTortoise(Surgery[HareTortoiseConfig]):
     """Puts the weights back to their own slow average (Lee et al. 2024, arXiv 2406.02596).
 
     After each step of the optimizer ``slow <- decay slow + (1 - decay) theta``, from the first
-    weights on; at the cadence ``theta <- slow``.  All parameters, alphas and LayerNorms, too.
-    Moments, step counts and the target network stay.  The agent acts by the fast weights.
+    weights on; at the cadence ``theta <- slow``.  All parameters, alphas and normalisations, too.
+    Moments, steps, running statistics and the target stay.  The agent acts by the fast weights.
 
     The authors' code (dojeon-ai/Hare-Tortoise) is supervised only: every 10 epochs of CIFAR-10,
     which are 1,960 steps.  There the fast weights then share the memory of the slow ones for one

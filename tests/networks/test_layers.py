@@ -1,49 +1,54 @@
-"""Layer normalisation and initialisations against PyTorch's, seed by seed."""
+"""Convolutions, where normalisations stand, and initialisations, seed by seed."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from agents import Streams
 from networks import Architecture, QNetwork, TwinCritic, initialize
-from networks.layers import LayerNorm, Linear
+from networks.layers import Conv2d, Linear, MaxPool
+from networks.norms import LayerNorm
 from networks.torsos import Layer
 
 
-def normals(layer: LayerNorm) -> LayerNorm:
-    nn.init.normal_(layer.gain)
-    nn.init.normal_(layer.bias)
-    return layer
-
-
-def test_dense_layer_norm_is_pytorchs_for_each_index() -> None:
-    layer, x = normals(LayerNorm(6, (2, 2))), torch.randn(2, 2, 5, 6)
+@pytest.mark.parametrize(("stride", "padding", "before_norm"), [(1, 1, False), (2, 2, True)])
+def test_padded_convolutions_are_pytorchs_for_each_index(
+    stride: int, padding: int, before_norm: bool
+) -> None:
+    layer = Conv2d(3, 5, 3, stride, (2, 2), padding, before_norm=before_norm)
+    assert (layer.bias is None) == before_norm
+    x = torch.randn(2, 2, 4, 3, 7, 6)
     for i in range(2):
         for j in range(2):
-            plain = nn.LayerNorm(6)
-            plain.load_state_dict({"weight": layer.gain[i, j], "bias": layer.bias[i, j]})
-            torch.testing.assert_close(layer(x)[i, j], plain(x[i, j]))
+            bias = None if layer.bias is None else layer.bias[i, j]
+            expected = F.conv2d(x[i, j], layer.weight[i, j], bias, stride, padding)
+            torch.testing.assert_close(layer(x)[i, j], expected)
 
 
-def test_convolutions_are_normalised_over_channels_and_positions() -> None:
-    layer, x = normals(LayerNorm(3, (2,), -3)), torch.randn(2, 4, 3, 5, 6)
-    for i in range(2):
-        normal = nn.LayerNorm((3, 5, 6), elementwise_affine=False)(x[i])
-        expected = normal * layer.gain[i].view(3, 1, 1) + layer.bias[i].view(3, 1, 1)
-        torch.testing.assert_close(layer(x)[i], expected)
-        group = nn.GroupNorm(1, 3)
-        group.load_state_dict({"weight": layer.gain[i], "bias": layer.bias[i]})
-        torch.testing.assert_close(layer(x)[i], group(x[i]))
+def test_before_a_normalisation_kernels_are_normal_of_variance_2_over_fan_out() -> None:
+    layer = Conv2d(64, 40, 3, 1, (2,), before_norm=True)
+    weight = layer.weight.detach().numpy()
+    assert weight.std() == pytest.approx(np.sqrt(2 / (40 * 9)), rel=0.01)
+    assert weight.mean() == pytest.approx(0, abs=0.001)
+    assert np.abs(weight).max() > 3.5 * weight.std()  # it is not cut
 
 
-def test_layer_norm_starts_as_the_plain_normalisation() -> None:
-    layer = normals(LayerNorm(6, (2,)))
-    layer.reset_parameters([])
-    assert layer.gain.eq(1).all()
-    assert layer.bias.eq(0).all()
-    out = layer(torch.randn(2, 5, 6)).detach()
-    torch.testing.assert_close(out.mean(-1), torch.zeros(2, 5), atol=1e-6, rtol=0)
+@pytest.mark.parametrize("before_norm", [False, True])
+def test_a_seed_of_a_convolution_is_the_same_alone_and_among_others(before_norm: bool) -> None:
+    many, one = (Conv2d(2, 4, 3, 1, (s,), before_norm=before_norm) for s in (3, 1))
+    initialize(many, Streams(range(3), "initialize").generators)
+    initialize(one, Streams([1], "initialize").generators)
+    for a, b in zip(many.parameters(), one.parameters(), strict=True):
+        assert torch.equal(a[1:2], b)
+        assert not torch.equal(a[0], a[1])
+
+
+def test_max_pooling_keeps_the_largest_of_each_square() -> None:
+    x = torch.randn(2, 3, 4, 1, 5, 7)
+    squares = x[..., :4, :6].unfold(-2, 2, 2).unfold(-2, 2, 2)  # (..., 2, 3, 2, 2)
+    assert torch.equal(MaxPool(2)(x), squares.amax((-2, -1)))
 
 
 def test_it_stands_between_weights_and_activation() -> None:

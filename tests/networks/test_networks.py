@@ -22,7 +22,8 @@ def test_linear_is_a_dense_layer_for_each_index() -> None:
 
 
 def test_conv_is_a_convolution_for_each_index() -> None:
-    layer, x = Conv2d(3, 5, 2, 2, (2, 2)), torch.randn(2, 2, 4, 3, 6, 6)
+    layer: Any = Conv2d(3, 5, 2, 2, (2, 2))
+    x = torch.randn(2, 2, 4, 3, 6, 6)
     for i in range(2):
         for j in range(2):
             expected = F.conv2d(x[i, j], layer.weight[i, j], layer.bias[i, j], stride=2)

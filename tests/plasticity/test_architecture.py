@@ -10,7 +10,7 @@ from torch import nn
 from agents import Seams
 from agents.descent import Adam
 from networks import AdaLin
-from networks.layers import LayerNorm
+from networks.norms import LayerNorm
 from networks.simba import Block, RunningNorm, SimBa
 from networks.torsos import Layer
 from plasticity.mitigations.architecture import (

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agents import Seams, Streams
-from networks import Architecture, SimBaConfig
-from networks.layers import LayerNorm, Linear
+from networks import Architecture, SimBaConfig, make_classifier
+from networks.activations import Elementwise
+from networks.layers import Conv2d, Linear
+from networks.norms import BatchNorm, GroupNorm, LayerNorm
 from networks.sb3 import policy
 from plasticity.layers import activations, captured, layer_names, lead_of, weight_layers
 from plasticity.wiring import Hidden, Reader, hidden_layers
@@ -180,6 +182,44 @@ def test_only_a_norm_behind_the_weights_belongs_to_the_units() -> None:
     assert layer.norm is None
 
 
+@pytest.mark.parametrize("activation", ["relu", "crelu"])
+def test_max_pooling_between_channels_and_readers(activation: str) -> None:
+    network = make_classifier("cnn", (2, 16, 20), 3, 2, Architecture((6,), activation))
+    inputs = (torch.randn(2, 3, 2, 16, 20),)
+    hidden = hidden_layers(network, inputs)
+    convolutions, dense = "torso.convolutions.conv_", "torso.dense.layer_1.weights"
+    assert paths(network, hidden) == {
+        CONV: [f"{convolutions}1.weights", f"{convolutions}2.weights"],
+        "conv_2": [f"{convolutions}2.weights", dense],
+        FIRST: [dense, "head"],
+    }
+    # Of 16 x 20 pixels 1 x 2 positions are left.
+    once = np.repeat(np.arange(16), 2).tolist()
+    copies = 2 if activation == "crelu" else 1
+    assert hidden[1].readers[0].unit.tolist() == once * copies
+    check_readers(network, inputs, hidden)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("activation", ["relu", "crelu"])
+def test_residual_networks_are_refused(activation: str, norm: Any) -> None:
+    architecture = Architecture((), activation)
+    network = make_classifier("resnet-18", (1, 8, 8), 3, 2, architecture, norm=norm, width=4)
+    with pytest.raises(ValueError, match="stage_1.block_1.activation_2 are sums .* residual"):
+        hidden_layers(network, (torch.randn(2, 3, 1, 8, 8),))
+
+
+@pytest.mark.parametrize("norm", [BatchNorm(5, (2,)), GroupNorm(5, 5, (2,))])
+def test_norms_of_convolutions_belong_to_their_channels(norm: nn.Module) -> None:
+    body = nn.Sequential(
+        *(Conv2d(1, 5, 2, 1, (2,), before_norm=True), norm, Elementwise("relu", -3, (2,))),
+        *(nn.Flatten(2), Linear(20, 3, (2,))),
+    )
+    (layer,) = hidden_layers(body, (torch.randn(2, 3, 1, 3, 3),))
+    assert layer.norm is norm
+    assert [tuple(p.shape) for p in layer.own_parameters()] == [(2, 5, 1, 2, 2), (2, 5), (2, 5)]
+
+
 def test_parameters_of_single_units() -> None:
     def own(activation: str, **changes: Any) -> list[tuple[int, ...]]:
         seams = Seams(architecture=lambda _, usual: replace(usual, **changes))
@@ -334,7 +374,35 @@ class Bypassed(nn.Module):
         return out
 
 
+class Residual(nn.Module):
+    """Units of two activations in one sum, which is normalised or not."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 1)
+        self.inner, self.act, self.norm = nn.ReLU(), nn.ReLU(), norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.inner(self.first(x))
+        out: Tensor = self.head(self.act(self.norm(h + self.second(h))))
+        return out
+
+
+class Projected(nn.Module):
+    """Two weight layers in one sum, which is normalised or not."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 1)
+        self.act, self.norm = nn.ReLU(), norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.act(self.norm(self.first(x) + self.second(x))))
+        return out
+
+
 ACT = nn.ReLU()
+SUMS = "the units of layer act are sums that other weights or units reach, too"
 
 
 @pytest.mark.parametrize(
@@ -348,6 +416,11 @@ ACT = nn.ReLU()
         (Gated(), "the outgoing weights of layer act were not found"),
         (Bypassed(), "the incoming weights of layer raw were not found"),
         (Functional(), "the outgoing weights of layer act were not found"),
+        *(
+            (kind(norm), SUMS)
+            for kind in (Residual, Projected)
+            for norm in (nn.Identity(), nn.LayerNorm(4), nn.BatchNorm1d(4), nn.GroupNorm(2, 4))
+        ),
         (
             nn.Sequential(nn.ReLU(), nn.Linear(4, 1)),
             "the incoming weights of layer 0 were not found.* of 4 units is called just before it",
