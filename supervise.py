@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from streams import DATA, STREAMS
 
 import configs
 from configs import SupervisedConfig
+from streams import DATA, STREAMS
 from training import SupervisedTrainer, program
 from training.rundir import write_json
 from training.summary import cell, measure
@@ -107,8 +107,8 @@ def tell(found: dict[str, list[float]], folder: Path, console: Console) -> int:
         table.add_row(rate, cell(of, "{:.1%}"))
     console.print(table)
     write_json(folder / "sweep.json", {"best": best, "average_online_accuracy": means})
-    edge = {list(means)[0], list(means)[-1]} if len(means) > 1 else set()
-    if best in edge:
+    ordered = sorted(means, key=float)
+    if len(means) > 1 and best in (ordered[0], ordered[-1]):
         console.print(
             f"warning: the best learning rate {best} is at the end of the list; a longer list may "
             "hold a better one",

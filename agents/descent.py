@@ -81,7 +81,7 @@ class SGD(torch.optim.SGD):
         super().__init__(parameters, learning_rate, momentum)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Adds parameters that learn, with buffers of zero, from which the first step is the same."""
+        """Adds parameters that learn, with buffers of zero; the first step is the same."""
         super().add_param_group(param_group)
         if self.param_groups[-1]["momentum"]:
             for p in self.param_groups[-1]["params"]:

@@ -11,9 +11,12 @@ from streams.tasks import Indices, Stream, Task, generator, whole
 class Grouped(Stream):
     """A stream whose classes arrive in groups, in an order of the seed's.
 
+    Where classes have different numbers of training images, a task has as many as it would have if
+    all of its classes were as small as the smallest: the same number for every seed.
+
     Args:
         images: The data set.
-        images_per_task: Training images of a task at most; default: all of its classes.
+        images_per_task: Training images of a task at most; default: as many as there are.
         classes_per_task: Classes of a group, a divisor of their number; default: 5 where there are
             50 classes or more (as Dohare et al. 2024 add them), else 2, or 1 if 2 is no divisor.
 
@@ -43,6 +46,11 @@ class Grouped(Stream):
     def max_tasks(self) -> int:
         return self.images.num_classes // self.classes_per_task
 
+    @property
+    def smallest(self) -> int:
+        """Training images of the smallest class: so many of each are counted on."""
+        return int(np.bincount(self.images.train_labels).min())
+
     def order(self, seed: int) -> Indices:
         """Returns the classes (C,) in the order in which they arrive."""
         return generator("classes", seed).permutation(self.images.num_classes)
@@ -69,13 +77,12 @@ class ClassSplit(Grouped):
         return self.classes_per_task
 
     def most_images(self) -> int:
-        counts = np.sort(np.bincount(self.images.train_labels))
-        return int(counts[-self.classes_per_task :].sum())
+        return self.classes_per_task * self.smallest
 
     def make_task(self, index: int, seed: int) -> Task:
         size = self.classes_per_task
         train, test, labels = self.of(self.order(seed)[index * size : (index + 1) * size])
-        return self.make(self.draw(train, generator("images", seed, index)), test, labels)
+        return self.make(self.draw(index, train, generator("images", seed, index)), test, labels)
 
 
 class ClassIncremental(Grouped):
@@ -86,8 +93,14 @@ class ClassIncremental(Grouped):
     images of the classes so far are there (Dohare et al. 2024).
     """
 
+    def most_images(self) -> int:
+        return self.images.num_classes * self.smallest
+
+    def there(self, index: int) -> int:
+        return (index + 1) * self.classes_per_task * self.smallest
+
     def make_task(self, index: int, seed: int) -> Task:
         seen = (index + 1) * self.classes_per_task
         train, test, labels = self.of(self.order(seed)[:seen])
-        examples = self.draw(train, generator("images", seed, index))
+        examples = self.draw(index, train, generator("images", seed, index))
         return self.make(examples, test, labels, num_classes=seen)

@@ -84,10 +84,18 @@ class Stream:
         """Returns how many training images a task has at most."""
         return len(self.images.train)
 
-    def draw(self, pool: Indices, rng: np.random.Generator) -> Indices:
-        """Draws the images of a task in random order: all of them if there are no more."""
-        count = len(pool) if self.images_per_task is None else self.images_per_task
-        return rng.choice(pool, min(count, len(pool)), replace=False)  # (n,)
+    def size(self, index: int) -> int:
+        """Returns how many training images task ``index`` has: the same number for every seed."""
+        there = self.there(index)
+        return there if self.images_per_task is None else min(self.images_per_task, there)
+
+    def there(self, index: int) -> int:
+        """Returns how many training images task ``index`` can have, whatever the seed."""
+        return self.most_images()
+
+    def draw(self, index: int, pool: Indices, rng: np.random.Generator) -> Indices:
+        """Draws the images of a task in random order."""
+        return rng.choice(pool, self.size(index), replace=False)  # (n,)
 
     def make(
         self,
@@ -121,7 +129,7 @@ class RandomLabel(Stream):
     """
 
     def make_task(self, index: int, seed: int) -> Task:
-        examples = self.draw(np.arange(len(self.images.train)), generator("images", seed))
+        examples = self.draw(index, np.arange(len(self.images.train)), generator("images", seed))
         labels = generator("labels", seed, index).integers(self.num_outputs, size=len(examples))
         none = np.empty(0, np.int64)
         return Task(examples, labels, none, none, None, np.ones(self.num_outputs, np.bool_))
@@ -137,7 +145,7 @@ class Permuted(Stream):
         shape = self.images.train.shape
         positions = generator("positions", seed, index).permutation(shape[2] * shape[3])
         return self.make(
-            self.draw(np.arange(shape[0]), generator("images", seed, index)),
+            self.draw(index, np.arange(shape[0]), generator("images", seed, index)),
             np.arange(len(self.images.test)),
             np.arange(self.num_outputs),
             positions,
@@ -152,7 +160,7 @@ class Shuffled(Stream):
 
     def make_task(self, index: int, seed: int) -> Task:
         return self.make(
-            self.draw(np.arange(len(self.images.train)), generator("images", seed, index)),
+            self.draw(index, np.arange(len(self.images.train)), generator("images", seed, index)),
             np.arange(len(self.images.test)),
             generator("labels", seed, index).permutation(self.num_outputs),
         )

@@ -58,13 +58,15 @@ class Accuracies:
 
     def begin(self, task: int, visit: int, start: int) -> None:
         """Opens a task."""
-        unknown = ([math.nan] * len(self.seeds) for _ in range(4))
-        self.tasks.append(TaskResult(task, visit, start, *unknown))
+        online, train, test, dormant = ([math.nan] * len(self.seeds) for _ in range(4))
+        self.tasks.append(TaskResult(task, visit, start, online, train, test, dormant))
 
     def average(self) -> list[float]:
         """Mean online accuracy of the complete tasks, of each seed."""
         online = self._online()
-        return (online.mean(0) if len(online) else np.full(len(self.seeds), math.nan)).tolist()
+        if not len(online):
+            return [math.nan] * len(self.seeds)
+        return [float(mean) for mean in online.mean(0)]
 
     def slope(self) -> list[float]:
         """Change of the online accuracy from task to task, by least squares, of each seed.
@@ -75,12 +77,12 @@ class Accuracies:
         if len(online) < 2:
             return [math.nan] * len(self.seeds)
         tasks = np.arange(len(online)) - (len(online) - 1) / 2
-        return (tasks @ online / (tasks @ tasks)).tolist()
+        return [float(slope) for slope in tasks @ online / (tasks @ tasks)]
 
     def _online(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Online accuracies of the complete tasks, ``(T, S)``."""
-        table = np.array([task.online for task in self.tasks], float).reshape(-1, len(self.seeds))
-        return table[~np.isnan(table).any(1)]
+        complete = [task.online for task in self.tasks if not math.isnan(task.online[0])]
+        return np.array(complete, float).reshape(-1, len(self.seeds))
 
     def state_dict(self) -> dict[str, Any]:
         """Returns all tasks, as JSON takes them."""

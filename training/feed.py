@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from streams import Images, Stream
 from torch import Tensor
 from torch.nn import functional as F
 
 from agents import Streams
 from agents.classifier import Examples
+from streams import Images, Stream
 
 SHIFT = 8
 """Images are shifted by up to an eighth of their side: 4 pixels of CIFAR's 32."""
@@ -83,9 +83,8 @@ class Feed:
             )
         self.per_epoch = [size // batch_size for size in sizes]  # updates
         self.ends: list[int] = np.cumsum([epochs * count for count in self.per_epoch]).tolist()
-        self.train, self.test = (
-            torch.from_numpy(x).to(device) for x in (images.train, images.test)
-        )
+        self.train = torch.from_numpy(images.train).to(device)
+        self.test = torch.from_numpy(images.test).to(device)
         self.open(0)
 
     def open(self, task: int) -> None:
@@ -95,8 +94,8 @@ class Feed:
         self.classes = self._stack([task.classes for task in self.tasks])  # (S, K)
         self.image = self._stack([task.examples for task in self.tasks])  # (S, n)
         self.label = self._stack([task.labels for task in self.tasks])  # (S, n)
-        orders = [task.positions for task in self.tasks]
-        self.positions = None if orders[0] is None else self._stack(orders)  # (S, H * W)
+        orders = [task.positions for task in self.tasks if task.positions is not None]
+        self.positions = self._stack(orders) if orders else None  # (S, H * W)
         self._epoch = -1
 
     def draw(self, step: int) -> Shown:
@@ -171,7 +170,7 @@ class Feed:
         if self.augment:
             self.corner, self.mirror = self._stack(corners), self._stack(mirrors)
 
-    def _stack(self, arrays: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]) -> Tensor:
+    def _stack(self, arrays: Sequence[np.ndarray[Any, Any]]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.device)
 
 

@@ -72,7 +72,7 @@ def show_lists(
     args: Sequence[str], lists: Mapping[str, Callable[[], Table]], console: Console
 ) -> bool:
     """Shows the tables that flags ask for, each by its flag; returns whether there were any."""
-    asked = [table for flag, table in (lists | COMMON_LISTS).items() if flag in args]
+    asked = [table for flag, table in {**lists, **COMMON_LISTS}.items() if flag in args]
     wide = console if console.is_terminal else Console(width=160)
     for table in asked:
         wide.print(table())

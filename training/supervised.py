@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
-from streams import load, make_stream
 from torch import Tensor
 
 from agents.classifier import Classifier, Examples
@@ -16,6 +16,7 @@ from agents.descent import SGD, adam
 from configs import SupervisedConfig
 from networks import Architecture, make_classifier
 from plasticity import Mitigations, seams
+from streams import load, make_stream
 from training.accuracy import Accuracies, Meter
 from training.dashboard import ACCURACY_GUIDE, accuracy_charts
 from training.feed import Feed
@@ -128,10 +129,11 @@ class SupervisedTrainer(Loop):
 
     def _accuracy(self, *, test: bool) -> Tensor:
         """Share of right answers on the images of the task, ``(S,)``."""
-        right, count = 0.0, 0.0
-        for batch, there in self.feed.sweep(test=test):
-            right += (self.agent.right(batch) & there).double().sum(1)
-            count += there.double().sum(1)
+        parts = [
+            ((self.agent.right(batch) & there).sum(1), there.sum(1))
+            for batch, there in self.feed.sweep(test=test)
+        ]
+        right, count = (torch.stack(of).sum(0) for of in zip(*parts, strict=True))
         return right / count
 
     def on_switch(self) -> None:
