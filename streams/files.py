@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ class Form:
 
     def missing(self, folder: Path) -> list[str]:
         """Returns the names of the files that are not in a folder."""
-        return [f.name for f in (*self.train, *self.test) if not (folder / f.name).is_file()]
+        names = [file.name for file in (*self.train, *self.test)]
+        return [name for name in names if not isfile(folder / name)]  # of any path, unlike pathlib
 
     def read(self, files: Sequence[FileSpec], folder: Path) -> Arrays:
         """Reads ``train`` or ``test`` from a folder.

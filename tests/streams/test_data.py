@@ -165,6 +165,12 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("odd", ["x" * 5000, "a\0b", "~", ""])
+def test_odd_folders_hold_nothing(odd: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="^`data_dir` should hold the official files"):
+        load("cifar-10", tmp_path / odd)
+
+
 def test_unpack_the_archive_or_bring_the_rest(tmp_path: Path) -> None:
     (tmp_path / "cifar-100-python").mkdir()
     (tmp_path / "cifar-100-python" / "train").write_bytes(b"")

@@ -66,7 +66,15 @@ def test_no_more_is_unpacked_than_the_header_says() -> None:
     assert peak < 2**21
 
 
-@pytest.mark.parametrize("spoil", [lambda d: d[:-1], lambda d: d[:-8] + bytes(8), lambda d: d[1:]])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data[:-1],
+        lambda data: data[1:],
+        lambda data: data[:-8] + bytes(8),  # another checksum
+        lambda data: data[:10] + b"\xff\xff" + data[12:],  # no such block
+    ],
+)
 def test_a_spoilt_gzip_file_is_refused(spoil: Callable[[bytes], bytes]) -> None:
     data = spoil(gzip.compress(idx(4, values=b"1234")))
     with pytest.raises(ValueError, match="^is no whole gzip file$"):
