@@ -59,9 +59,9 @@ class PlasticityInjection(Mitigation[PlasticityInjectionConfig]):
         torso, head = (getattr(subject.network, name, None) for name in ("torso", "head"))
         if not isinstance(torso, Torso) or not isinstance(head, nn.Module):
             raise ValueError(
-                "plasticity-injection needs a head behind dense layers that can be split in two: "
-                "those of dqn, sac, mlp and cnn. SimBa and ResNets are residual, and a model of "
-                "stable-baselines3 could not be loaded again"
+                "plasticity-injection needs a head behind dense layers that can be split in two, "
+                "the networks of dqn and sac, mlp and cnn. SimBa is residual, as ResNets are, and a "
+                "model of stable-baselines3 could not be loaded again"
             )
         if isinstance(head, InjectedHead):
             raise ValueError("plasticity-injection works once, and the network has been injected")
