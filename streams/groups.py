@@ -11,8 +11,8 @@ from streams.tasks import Indices, Stream, Task, generator, whole
 class Grouped(Stream):
     """A stream whose classes arrive in groups, in an order of the seed's.
 
-    Where classes have different numbers of training images, a task has as many as it would have if
-    all of its classes were as small as the smallest: the same number for every seed.
+    Where classes have different numbers of training images, a task draws from each as many as the
+    smallest has, so that tasks have as many images for every seed (ours).
 
     Args:
         images: The data set.
@@ -48,22 +48,25 @@ class Grouped(Stream):
 
     @property
     def smallest(self) -> int:
-        """Training images of the smallest class: so many of each are counted on."""
+        """Training images of the smallest class."""
         return int(np.bincount(self.images.train_labels).min())
 
     def order(self, seed: int) -> Indices:
         """Returns the classes (C,) in the order in which they arrive."""
         return generator("classes", seed).permutation(self.images.num_classes)
 
-    def of(self, classes: Indices) -> tuple[Indices, Indices, Indices]:
-        """Returns the training and the test images of some classes, and each class's label.
+    def of(self, classes: Indices, index: int, seed: int) -> tuple[Indices, Indices, Indices]:
+        """Returns training and test images of some classes, and the label of each class.
 
         The label (C,) of a class is its position among them.
         """
         labels = np.full(self.images.num_classes, -1)
         labels[classes] = np.arange(len(classes))
-        train, test = self.images.train_labels, self.images.test_labels
-        return np.flatnonzero(labels[train] >= 0), np.flatnonzero(labels[test] >= 0), labels
+        rng = generator("images", seed, index)
+        each = [np.flatnonzero(self.images.train_labels == label) for label in classes]
+        pool = [rng.choice(of, self.smallest, replace=False) for of in each]
+        test = np.flatnonzero(labels[self.images.test_labels] >= 0)
+        return self.draw(index, np.concatenate(pool), rng), test, labels
 
 
 class ClassSplit(Grouped):
@@ -81,8 +84,8 @@ class ClassSplit(Grouped):
 
     def make_task(self, index: int, seed: int) -> Task:
         size = self.classes_per_task
-        train, test, labels = self.of(self.order(seed)[index * size : (index + 1) * size])
-        return self.make(self.draw(index, train, generator("images", seed, index)), test, labels)
+        classes = self.order(seed)[index * size : (index + 1) * size]
+        return self.make(*self.of(classes, index, seed))
 
 
 class ClassIncremental(Grouped):
@@ -101,6 +104,4 @@ class ClassIncremental(Grouped):
 
     def make_task(self, index: int, seed: int) -> Task:
         seen = (index + 1) * self.classes_per_task
-        train, test, labels = self.of(self.order(seed)[:seen])
-        examples = self.draw(index, train, generator("images", seed, index))
-        return self.make(examples, test, labels, num_classes=seen)
+        return self.make(*self.of(self.order(seed)[:seen], index, seed), num_classes=seen)

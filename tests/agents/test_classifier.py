@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from agents import Seams
-from agents.agent import itself
 from agents.classifier import Classifier, Examples
 from agents.descent import SGD, can_compile
 from networks import Architecture, make_classifier
@@ -23,6 +22,10 @@ def examples(num_seeds: int, batch: int, classes: int = 3) -> Examples:
     images = torch.randint(256, (num_seeds, batch, 1, 2, 2), generator=GENERATOR, dtype=torch.uint8)
     label = torch.randint(classes, (num_seeds, batch), generator=GENERATOR)
     return Examples(images, label, torch.ones(num_seeds, classes, dtype=torch.bool))
+
+
+def itself(batch: Examples) -> Examples:
+    return batch
 
 
 def sgd(_: str, parameters: Sequence[nn.Parameter], rate: float, momentum: float = 0.0) -> SGD:
@@ -37,7 +40,7 @@ def classifier(seeds: Sequence[int], momentum: float = 0.0, rate: float = 0.5) -
 def test_loss_and_accuracy_of_logits_by_hand() -> None:
     agent = classifier((0, 1))
     logits = torch.tensor([[[0.0, 1.0, 2.0], [3.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [1.0, 2.0, 0.0]]])
-    agent.network.forward = lambda _: logits  # type: ignore[method-assign]
+    agent.network.forward = lambda _: logits
     batch = examples(2, 2)._replace(label=torch.tensor([[2, 1], [0, 1]]))
     loss, accuracy = agent.loss(batch)
     e = torch.e

@@ -56,9 +56,26 @@ def test_a_task_has_at_most_so_many_images() -> None:
 
 
 def test_other_images_of_the_same_classes_are_drawn_for_another_task() -> None:
-    stream = ClassIncremental(tiny([0] * 50 + [1], []), 25, 1)
+    stream = ClassIncremental(tiny([0] * 50 + [1] * 25, []), classes_per_task=1)
     seed = next(s for s in range(9) if arrivals(s, 2) == [0, 1])
-    assert set(stream.task(0, seed).examples) != set(stream.task(1, seed).examples)
+    of_first = [
+        {k for k in stream.task(index, seed).examples.tolist() if k < 50} for index in (0, 1)
+    ]
+    assert [len(found) for found in of_first] == [25, 25]
+    assert of_first[0] != of_first[1]
+
+
+def test_each_class_gives_as_many_images_as_the_smallest() -> None:
+    labels = [0] * 5 + [1] * 2 + [2] * 9 + [3] * 3
+    for stream in (
+        ClassSplit(tiny(labels, []), None, 2),
+        ClassIncremental(tiny(labels, []), None, 2),
+    ):
+        for index in (0, 1):
+            task = stream.task(index, 5)
+            count = np.bincount(task.labels)
+            assert count.tolist() == [2] * len(count)
+            assert stream.size(index) == len(task.examples) == len(set(task.examples.tolist()))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +103,6 @@ def test_groups_are_disjoint_and_complete(images: Images, seed: int, data: st.Da
         # The same order of classes for both: the second has what the first has had so far.
         assert set(images.train_labels[whole.examples].tolist()) == seen
         assert set(images.test_labels[whole.test_examples].tolist()) <= seen
-        assert len(whole.examples) == np.isin(images.train_labels, [*seen]).sum()
+        assert len(whole.examples) == len(seen) * np.bincount(images.train_labels).min()
         assert whole.classes.sum() == len(seen)
     assert seen == set(range(images.num_classes))

@@ -77,13 +77,13 @@ USERS = "is for class-split and class-incremental; {} does not use it. Received 
         (
             "class-incremental",
             {"images_per_task": 10},
-            "`images_per_task` should be from 1 to 9. Received 10",
+            "`images_per_task` should be from 1 to 8. Received 10",
         ),
-        # Class 3 has three images, any other two.
+        # Class 3 has three images, any other two: two of each are used.
         (
             "class-split",
             {"images_per_task": 6, "classes_per_task": 2},
-            "`images_per_task` should be from 1 to 5. Received 6",
+            "`images_per_task` should be from 1 to 4. Received 6",
         ),
     ],
 )
