@@ -170,9 +170,12 @@ class MaxPool(nn.Module):
         self.side = side
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps ``(..., C, H, W)`` to ``(..., C, H // side, W // side)``."""
-        pooled = F.max_pool2d(x.flatten(0, -4), self.side)
-        return pooled.view(*x.shape[:-2], *pooled.shape[-2:])
+        """Maps ``(*lead, B, C, H, W)`` to ``(*lead, B, C, H // side, W // side)``."""
+        copies = x.flatten(0, -5)  # (L, B, C, H, W)
+        # Side by side, as a convolution put them out, so that nothing has to be copied.
+        pooled = F.max_pool2d(copies.transpose(0, 1).flatten(1, 2), self.side)  # (B, L * C, ...)
+        apart = pooled.view(len(pooled), len(copies), -1, *pooled.shape[2:]).transpose(0, 1)
+        return apart.view(*x.shape[:-2], *apart.shape[-2:])
 
     def extra_repr(self) -> str:
         return str(self.side)
