@@ -16,7 +16,7 @@ from training import SupervisedTrainer, program
 from training.rundir import write_json
 from training.summary import cell, measure
 
-DEFAULT = configs.FOLDER / "supervised" / "random-label-digits.yaml"
+DEFAULT = configs.FOLDER / "supervised" / "random-label-mnist-digits.yaml"
 SWEEP = "--sweep-lr"
 
 

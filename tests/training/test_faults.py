@@ -45,7 +45,7 @@ def loud(flags: str, run_dir: Path) -> tuple[Trainer, io.StringIO]:
         ("dtype", "has returned an observation of shape and dtype ((4,), dtype('float64'))"),
     ],
 )
-@pytest.mark.parametrize("vector", ["sync", "async"])
+@pytest.mark.parametrize("vector", ["sync", "async", "sync --overlap"])
 def test_a_world_that_fails_is_named_and_the_run_goes_on(
     fault: str, message: str, vector: str, tmp_path: Path
 ) -> None:
@@ -86,6 +86,16 @@ def test_worlds_are_made_again_as_often_as_they_may(tmp_path: Path) -> None:
     goes_on = run(flags, tmp_path / "broken", stop=200)
     assert goes_on.worlds.restarts == 4
     assert_same(run(flags, tmp_path / "broken"), run(flags, tmp_path / "broken"))
+
+
+def test_a_step_that_is_taken_again_brings_its_updates_once(tmp_path: Path) -> None:
+    counts = []
+    for where in (10**9, 26):
+        faulty.register("raise", where, tmp_path / "armed")
+        t = run(f"{FAULTY} --overlap --env-restarts 1", tmp_path / f"r{where}")
+        assert t.worlds.restarts == (where == 26)
+        counts.append(t.agent.state_dict()["updates"])
+    assert counts == [120, 120]  # (260 - 20) * 0.5
 
 
 def test_a_world_without_a_seed_begins_anew(tmp_path: Path, monkeypatch: Any) -> None:

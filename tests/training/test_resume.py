@@ -99,6 +99,7 @@ def compare(one: Any, other: Any, name: str = "") -> None:
         (SAC, "--num-seeds 3 --num-envs 2"),
         (SAC, "--num-envs 4 --mitigation continual-backprop --activation adalin-tanh"),
         (DQN, "--num-envs 2 --vector async"),
+        (DQN, "--num-envs 2 --num-seeds 2 --overlap"),
         (DQN, "--num-envs 16 --env minatar-3 --vector native"),
     ],
 )

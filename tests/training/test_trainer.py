@@ -282,6 +282,23 @@ def test_an_absent_device_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize("overlap", [False, True])
+def test_who_learns_beside_the_environments_does_so_from_what_was_there(
+    tmp_path: Path, overlap: bool
+) -> None:
+    t = trainer(tmp_path / "r", "--total-steps 40 --num-envs 2" + " --overlap" * overlap)
+    update, seen = t.agent.update, []
+
+    def noted(*args: Any) -> Any:
+        seen.append((t.step, t.replay.steps))
+        return update(*args)
+
+    t.agent.update = noted  # type: ignore[assignment,method-assign]  # the same, noted
+    t.run()
+    reached = range(22, 41, 2)  # a step of two environments brings one update
+    assert seen == [(step - 2 * overlap, step // 2 - overlap) for step in reached]
+
+
 def test_each_cadence_is_kept(tmp_path: Path) -> None:
     flags = "--total-steps 100 --probe.every 20 --log-every 30 --checkpoint-every 70"
     t = trainer(tmp_path / "r", flags)
