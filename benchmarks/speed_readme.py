@@ -43,7 +43,10 @@ def section(result: dict[str, Any]) -> list[str]:
 
 def table(found: dict[str, Any]) -> list[str]:
     """Returns a row for each of ours that has a goal."""
-    lines = ["| steps per second, as multiples (below 1: ours is slower) | of SB3's | of SBX's |", "|---|---|---|"]
+    lines = [
+        "| steps per second, as multiples (below 1: ours is slower) | of SB3's | of SBX's |",
+        "|---|---|---|",
+    ]
     for work, ours in dict.fromkeys((work, ours) for work, ours, _ in GOALS):
         cells = []
         for other in ("sb3", "sbx"):
