@@ -30,7 +30,7 @@ def section(result: dict[str, Any]) -> list[str]:
     if "seeds" in result:
         one, *others = result["seeds"].items()
         each = (f"{name} {middle_half(times(entry, one[1]))[1]:.1f}" for name, entry in others)
-        lines += [f"Steps per second as multiples of {one[0]}: {', '.join(each)}.", ""]
+        lines += [f"Steps per second as multiples of {one[0]}: {'; '.join(each)}.", ""]
     if "updates" in result:
         each = (
             f"{NAMES[row['work']]}, {row['seeds']} seed{'s' * (row['seeds'] > 1)} "
