@@ -81,11 +81,14 @@ def seeds_of(name: str) -> int:
 
 
 def sbx_python(folder: Path) -> str | None:
-    """Returns the interpreter of an environment with SBX, which is made if it is not there."""
-    python = folder / "bin" / "python"
-    if not python.exists():
+    """Returns the interpreter of an environment with SBX, made if it is not there; None: it fails.
+
+    An environment that could not be filled is tried again the next time.
+    """
+    python = str(folder / "bin" / "python")
+    if not has_sbx(python):
         say(f"making an environment for SBX in {folder}")
-        install = [str(python), "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt")]
+        install = [python, "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt")]
         commands = (
             [sys.executable, "-m", "venv", str(folder)],
             [*install, "sbx-rl", "gymnasium[mujoco]"],
@@ -93,5 +96,10 @@ def sbx_python(folder: Path) -> str | None:
         for command in commands:
             if subprocess.run(command, check=False).returncode:
                 return None
-    probe = subprocess.run([str(python), "-c", "import sbx"], check=False, capture_output=True)
-    return None if probe.returncode else str(python)
+    return python if has_sbx(python) else None
+
+
+def has_sbx(python: str) -> bool:
+    """Whether there is such an interpreter, and SBX with it."""
+    command = [python, "-c", "import sbx"]
+    return Path(python).exists() and not subprocess.run(command, capture_output=True).returncode
