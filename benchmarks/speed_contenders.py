@@ -49,6 +49,16 @@ WORKS: dict[str, dict[str, Any]] = {
         "rate": 1e-4,
     },
 }
+NAMES = {"dqn": "DQN CartPole", "sac": "SAC HalfCheetah", "atari": "DQN Pong"}
+# work, one of ours, against: steps per second as multiples
+GOALS: dict[tuple[str, str, str], float] = {
+    ("dqn", "ours --compile", "sb3"): 3.0,
+    ("dqn", "ours --compile", "sbx"): 3.0,
+    ("dqn", "ours --compile --num-seeds 10 --threads 2", "sb3"): 12.0,
+    ("sac", "ours --compile", "sb3"): 2.2,
+    ("sac", "ours --compile", "sbx"): 1.2,
+    ("atari", "ours --no-compile", "sb3"): 1.3,
+}
 BUFFER = 20_000
 TARGET_EVERY = 500
 """Updates after which DQN's target is copied."""
@@ -114,6 +124,11 @@ class Halts:
         self.next = step + self.chunk
         self.began = time.perf_counter()
         return not go
+
+
+def say(text: str) -> None:
+    """Tells how far the benchmark is."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def chunks(train: Train) -> None:

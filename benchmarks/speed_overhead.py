@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from speed_contenders import START, flags
+from speed_contenders import START, WORKS, flags, say
 
 import configs
 from training import Trainer
 
+ROOT = str(Path(__file__).resolve().parents[1])
 STEPS = {"dqn": 10_000, "sac": 2_000, "atari": 2_000}
+
+
+def overhead() -> list[dict[str, Any]]:
+    """Times the parts of a step in all works, each in a process of its own."""
+    rows = []
+    for work in WORKS:
+        say(f"overhead: {work}")
+        command = [sys.executable, __file__, work]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONPATH": ROOT},
+        )
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    return rows
 
 
 def main() -> None:

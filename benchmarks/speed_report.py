@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Any
 
 import matplotlib
+from speed_contenders import GOALS, NAMES
+from speed_ratios import against, middle_half, speeds, times
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-Goals = dict[tuple[str, str, str], float]
 
-
-def speeds(entry: dict[str, Any], name: str) -> list[float]:
-    """Steps per second of all seeds together, in each round."""
-    seeds = int(name.split("--num-seeds ")[1].split()[0]) if "--num-seeds" in name else 1
-    return [seeds * entry["steps"] / seconds for seconds in entry["seconds"]]
-
-
-def write(result: dict[str, Any], path: Path, goals: Goals, names: dict[str, str]) -> None:
+def write(result: dict[str, Any], path: Path) -> None:
     """Writes ``path``.md and, if there are peers, ``path``.png."""
     lines = ["# Speed", "", f"`python benchmarks/speed.py`, raw numbers in {path.name}.json.", ""]
     lines += [", ".join(f"{k} {v}" for k, v in result["about"].items()) + ".", ""]
     for part, tables in (
         ("peers", [peers, ratios]),
+        ("seeds", [seeds]),
         ("updates", [updates]),
         ("growth", [growth]),
         ("overhead", [overhead]),
     ):
         for table in tables if part in result else []:
-            lines += [*table(result[part], goals, names), ""]
+            lines += [*table(result[part]), ""]
     path.with_suffix(".md").write_text("\n".join(lines))
     if "peers" in result:
-        draw(result["peers"], names, path.with_suffix(".png"))
+        draw(result["peers"], path.with_suffix(".png"))
 
 
-def peers(found: dict[str, Any], _: Goals, names: dict[str, str]) -> list[str]:
+def peers(found: dict[str, Any]) -> list[str]:
     """Steps per second of everyone."""
     lines = [
         "## Beside what people use",
@@ -51,37 +45,57 @@ def peers(found: dict[str, Any], _: Goals, names: dict[str, str]) -> list[str]:
     ]
     for work, contenders in found.items():
         for name, entry in contenders.items():
-            rates = speeds(entry, name)
-            low, middle, high = quantiles(rates, n=4)
+            low, middle, high = middle_half(speeds(entry))
             lines.append(
-                f"| {names[work]} | {name} | {middle:,.0f} | ({low:,.0f} to {high:,.0f}) "
+                f"| {NAMES[work]} | {name} | {middle:,.0f} | ({low:,.0f} to {high:,.0f}) "
                 f"| {entry['warm_up']:.0f} | {entry['megabytes']:.0f} |"
             )
     return lines
 
 
-def ratios(found: dict[str, Any], goals: Goals, names: dict[str, str]) -> list[str]:
+def ratios(found: dict[str, Any]) -> list[str]:
     """What was to be reached."""
     lines = [
         "| work | | against | ratio | | goal | |",
         "|---|---|---|---:|---|---:|---|",
     ]
-    for (work, one, other), goal in goals.items():
-        both = found.get(work, {})
-        if one not in both or other not in both:
+    for (work, one, other), goal in GOALS.items():
+        each = against(found, work, one, other)
+        if not each:
             continue
-        pairs = zip(speeds(both[one], one), speeds(both[other], other), strict=True)
-        each = [a / b for a, b in pairs]
-        low, _, high = quantiles(each, n=4)
-        ratio = median(each)
+        low, ratio, high = middle_half(each)
         lines.append(
-            f"| {names[work]} | {one} | {other} | {ratio:.2f} | ({low:.2f} to {high:.2f}) "
+            f"| {NAMES[work]} | {one} | {other} | {ratio:.2f} | ({low:.2f} to {high:.2f}) "
             f"| {goal} | {'reached' if ratio >= goal else f'{goal / ratio:.2f} times too slow'} |"
         )
     return lines
 
 
-def updates(rows: list[dict[str, Any]], _: Goals, names: dict[str, str]) -> list[str]:
+def seeds(found: dict[str, Any]) -> list[str]:
+    """Ten seeds at once, and what else could be done."""
+    lines = [
+        "## Ten seeds at once",
+        "",
+        "DQN CartPole, compiled: steps per second of all seeds together, and how many times those "
+        "of one seed after another, in the same round (the middle half of the rounds in brackets). "
+        "MB: of all processes together. Each process takes its warm-up once.",
+        "",
+        "| | processes | each: seeds | threads | steps/s | | times | | warm-up (s) | MB |",
+        "|---|---:|---:|---:|---:|---|---:|---|---:|---:|",
+    ]
+    one = next(iter(found.values()))
+    for name, entry in found.items():
+        low, middle, high = middle_half(speeds(entry))
+        least, multiple, most = middle_half(times(entry, one))
+        lines.append(
+            f"| {name} | {entry['processes']} | {entry['seeds']} | {entry['threads']} "
+            f"| {middle:,.0f} | ({low:,.0f} to {high:,.0f}) | {multiple:.2f} "
+            f"| ({least:.2f} to {most:.2f}) | {entry['warm_up']:.0f} | {entry['megabytes']:.0f} |"
+        )
+    return lines
+
+
+def updates(rows: list[dict[str, Any]]) -> list[str]:
     """The update beside its floor."""
     lines = [
         "## One update, sampling included",
@@ -95,14 +109,14 @@ def updates(rows: list[dict[str, Any]], _: Goals, names: dict[str, str]) -> list
     for row in rows:
         floor, eager, compiled = (1e6 * row[name] for name in ("products", "eager", "compiled"))
         lines.append(
-            f"| {names[row['work']]} | {row['seeds']} | {row['threads']} | {floor:.0f} "
+            f"| {NAMES[row['work']]} | {row['seeds']} | {row['threads']} | {floor:.0f} "
             f"| {eager:.0f} | {compiled:.0f} | {compiled / floor:.2f} "
             f"| {row['compile_seconds']:.0f} |"
         )
     return lines
 
 
-def growth(rows: list[dict[str, Any]], _: Goals, __: dict[str, str]) -> list[str]:
+def growth(rows: list[dict[str, Any]]) -> list[str]:
     """How the cost grows."""
     lines = [
         "## How the cost grows",
@@ -122,7 +136,7 @@ def growth(rows: list[dict[str, Any]], _: Goals, __: dict[str, str]) -> list[str
     return lines
 
 
-def overhead(rows: list[dict[str, Any]], _: Goals, names: dict[str, str]) -> list[str]:
+def overhead(rows: list[dict[str, Any]]) -> list[str]:
     """What the trainer takes."""
     parts = ("environment", "act", "store", "sample", "update", "probe")
     lines = [
@@ -137,29 +151,28 @@ def overhead(rows: list[dict[str, Any]], _: Goals, names: dict[str, str]) -> lis
         rest = row["all"] - sum(row[part] for part in parts)
         cells = [f"{1e6 * row[part] / row['steps']:.0f}" for part in parts]
         lines.append(
-            f"| {names[row['work']]} | {' | '.join(cells)} | {1e6 * rest / row['steps']:.0f} "
+            f"| {NAMES[row['work']]} | {' | '.join(cells)} | {1e6 * rest / row['steps']:.0f} "
             f"| {rest / row['all']:.1%} |"
         )
     return lines
 
 
-def draw(found: dict[str, Any], names: dict[str, str], file: Path) -> None:
+def draw(found: dict[str, Any], file: Path) -> None:
     """One panel for each work: steps per second, the middle half of the rounds as a line."""
     figure, axes = plt.subplots(1, len(found), figsize=(5.2 * len(found), 3.6), squeeze=False)
     for axis, (work, contenders) in zip(axes[0], found.items(), strict=True):
         labels = [name.replace(" --", "\n--", 1).replace("--", "") for name in contenders]
-        rates = [speeds(entry, name) for name, entry in contenders.items()]
-        middle = [median(r) for r in rates]
-        spread = [[m - quantiles(r, n=4)[0] for m, r in zip(middle, rates, strict=True)]]
-        spread += [[quantiles(r, n=4)[2] - m for m, r in zip(middle, rates, strict=True)]]
+        halves = [middle_half(speeds(entry)) for name, entry in contenders.items()]
+        middle = [m for _, m, _ in halves]
+        spread = [[m - low for low, m, _ in halves], [high - m for _, m, high in halves]]
         colors = ["C0" if name.startswith("ours") else "0.6" for name in contenders]
         axis.barh(labels, middle, xerr=spread, color=colors)
         axis.invert_yaxis()
-        axis.set_title(names[work])
+        axis.set_title(NAMES[work])
         axis.set_xlabel("environment steps per second, all seeds")
         axis.tick_params(axis="y", labelsize=7)
-        for i, r in enumerate(rates):
-            axis.text(max(r), i, f"  {median(r):,.0f}", va="center", fontsize=7)
+        for i, (_, m, high) in enumerate(halves):
+            axis.text(high, i, f"  {m:,.0f}", va="center", fontsize=7)
         axis.margins(x=0.2)
     figure.tight_layout()
     figure.savefig(file, dpi=110)
