@@ -68,7 +68,7 @@ def main() -> None:
         trainer.worlds.step = around("environment", trainer.worlds.step)
         trainer._store = around("store", trainer._store)
         trainer._probe = around("probe", trainer._probe)
-        advance, began = trainer._advance, 0.0
+        advance, began = trainer.advance, 0.0
 
         def wrapped() -> None:
             nonlocal began
@@ -79,7 +79,7 @@ def main() -> None:
             if trainer.step == end:
                 found.update(seconds, all=time.perf_counter() - began)
 
-        trainer._advance = wrapped
+        trainer.advance = wrapped
         trainer.run()
     print(json.dumps({"work": work, "steps": STEPS[work], **found}))
 

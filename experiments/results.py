@@ -1,0 +1,118 @@
+"""Tables and a figure of an experiment in one world."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from protocol import Protocol, Table
+
+from training.summary import interval, intervals
+
+FOLDER = Path(__file__).parent / "results"
+
+
+def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> None:
+    """Writes ``<world>.md``, ``.csv`` and ``.png`` to the folder of results."""
+    found = {arm: protocol.read(protocol.folder(runs, world, arm)) for arm in protocol.arms}
+    order = sorted(found, key=lambda arm: -found[arm].mean() if found[arm].size else np.inf)
+    first = next(iter(protocol.arms))
+    lines = [
+        f"# {world}",
+        "",
+        f"`python experiments/run.py {protocol.name} --worlds {world}`; the protocol stands in",
+        f"`experiments/{protocol.name.replace('-', '_')}.py`. {protocol.unit}: mean of the seeds",
+        f"(95% interval, Student's t), n = {found[first].shape[1]}. Differences are taken seed by",
+        f"seed. Trials: [{world}-tuning.csv]({world}-tuning.csv); each visit and seed:",
+        f"[{world}.csv]({world}.csv).",
+        "",
+        f"![{world}]({world}.png)",
+        "",
+        f"| arm | chosen | all visits | last quarter | from visit to visit | dormant at end | "
+        f"against {first} |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for arm in order:
+        x, chosen = found[arm], protocol.own(arm, best[arm])
+        if not x.size:
+            lines.append(f"| {arm} | {chosen} | diverged | | | | |")
+            continue
+        last = x[-max(len(x) // 4, 1) :]
+        cells = (
+            cell(x.mean(0), protocol.form),
+            cell(last.mean(0), protocol.form),
+            cell(slopes(x), signed(protocol.form)),
+            cell(protocol.dormant(protocol.folder(runs, world, arm)), "{:.0%}"),
+            "" if arm == first else cell((x - found[first]).mean(0), signed(protocol.form)),
+        )
+        lines.append(f"| {arm} | {chosen} | {' | '.join(cells)} |")
+    lines += ["", "| hypothesis | difference (95% interval) | |", "|---|---|---|"]
+    lines += hypotheses(protocol, found, order)
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / f"{world}.md").write_text("\n".join(lines) + "\n")
+    with (FOLDER / f"{world}.csv").open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("arm", "visit", "seed", "value"))
+        for arm, x in found.items():
+            for (visit, seed), value in np.ndenumerate(x):
+                table.writerow((arm, visit, seed, f"{value:.5g}"))
+    draw(protocol, world, found)
+
+
+def hypotheses(protocol: Protocol, found: dict[str, Table], order: list[str]) -> list[str]:
+    """Returns a row for each hypothesis: supported, contradicted or undecided."""
+    form = signed(protocol.form)
+    rows = [
+        verdict(f"{arm} loses from visit to visit", -slopes(found[arm]), form)
+        for arm in protocol.losers
+    ]
+    for text, one, other in protocol.pairs:
+        rows.append(verdict(text, (found[one] - found[other]).mean(0), form))
+    rival = next(arm for arm in order if arm != protocol.best)
+    gap = (found[protocol.best] - found[rival]).mean(0)
+    return [*rows, verdict(f"{protocol.best} is the best, against {rival}", gap, form)]
+
+
+def verdict(text: str, difference: Any, form: str) -> str:
+    """Returns a row on a hypothesis that says that a difference is above 0."""
+    _, low, high = interval(difference)
+    decided = "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
+    return f"| {text} | {cell(difference, form)} | {decided} |"
+
+
+def cell(values: Any, form: str) -> str:
+    """Returns mean and 95% interval of the seeds."""
+    mean, low, high = (form.format(x) for x in interval(values))
+    return f"{mean} ({low} to {high})"
+
+
+def signed(form: str) -> str:
+    """``{:.1%}`` to ``{:+.2%}``: with its sign, one digit more."""
+    digits = int(form[3]) + 1
+    return f"{{:+.{digits}{form[4:]}"
+
+
+def slopes(table: Table) -> Table:
+    """Change from visit to visit by least squares, of each seed."""
+    slope: Table = np.polyfit(np.arange(len(table)), table, 1)[0]
+    return slope
+
+
+def draw(protocol: Protocol, world: str, found: dict[str, Table]) -> None:
+    """Draws some of the arms."""
+    factor = 100.0 if "%" in protocol.form else 1.0
+    figure = Figure(figsize=(8, 4.5))
+    axis = figure.add_subplot()
+    for i, arm in enumerate(a for a in protocol.drawn if found[a].size):
+        mean, low, high = factor * intervals(found[arm])
+        axis.plot(mean, label=arm, color=f"C{i}", marker="o", markersize=3)
+        axis.fill_between(range(len(mean)), low, high, alpha=0.2, color=f"C{i}", lw=0)
+    axis.set_xlabel("task visit")
+    axis.set_ylabel(protocol.unit + (" (%)" if factor > 1 else ""))
+    axis.set_title(f"{world}: mean and 95% band of {found[protocol.drawn[0]].shape[1]} seeds")
+    axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(FOLDER / f"{world}.png", dpi=110)

@@ -1,0 +1,125 @@
+"""Does AdaLin preserve plasticity in off-policy reinforcement learning?
+
+    python experiments/run.py rl-plasticity [--jobs 2] [--worlds obs-shift-cartpole ...]
+
+Protocol, fixed before the runs.  The set-up of the paper is not public: this is an experiment of
+its own.
+
+* **Worlds.**  DQN, 64-64, in the small versions of obs-shift-cartpole, obs-permute-cartpole and
+  action-permute-acrobot; replay of 10,000 transitions, so that it holds one task, one update per
+  step.  SAC, 64-64, in Pendulum whose gravity or observation shifts.
+* **Arms.**  Below; each has the same number of trials.
+* **Hypotheses.**  AdaLin-ReLU earns more than ReLU (1), than Leaky ReLU (2) and than one slope for
+  each layer (3); zeros are a better start than uniform alphas (4); AdaLin-Tanh earns more than Tanh
+  (5), and more with its gate than without (6); AdaLin-GELU more than GELU (7); AdaLin-ReLU still
+  adds to LayerNorm (8); AdaLin-ReLU is the best of all arms (9).
+* **Tuning.**  4 learning rates, or 2 where a remedy has a setting with 2 values, on seeds 100 to
+  102 and half of the tasks.  The largest mean area under the return curve wins.
+* **Primary measure.**  Area under the return curve of each visit (mean return over its steps), mean
+  of all visits.  Seeds 0 to 9 of DQN, 0 to 4 of SAC.
+* **Decision.**  Seeds have the same tasks in all arms; the difference of two arms is taken seed by
+  seed.  Supported if its 95% interval (Student's t) is above 0, contradicted if below, else
+  undecided.  Intervals are not corrected for their number.
+"""
+
+from __future__ import annotations
+
+from protocol import Arm, Protocol, World
+
+RATES = ("2.5e-4", "5e-4", "1e-3", "2e-3")
+FEWER = ("2.5e-4", "1e-3")
+DQN = (
+    "--agent dqn --dqn.buffer-size 10000 --dqn.replay-ratio 1 --no-compile "
+    "--checkpoint-every 1000000 --dqn.epsilon-steps 3000 --probe.every 2500 --log-every 2500"
+)
+SAC = (
+    "--agent sac --sac.buffer-size 10000 --sac.hidden 64 64 --no-compile "
+    "--checkpoint-every 1000000 --probe.every 2500 --log-every 2500"
+)
+
+
+def dqn(env: str, steps: int, tasks: int) -> World:
+    """A world of DQN with so many tasks of so many steps."""
+    return World(
+        flags=f"--env {env} --steps-per-task {steps} {DQN}",
+        tuning=f"--total-steps {steps * tasks // 2} --seed 100 --num-seeds 3",
+        final=f"--total-steps {steps * tasks} --seed 0 --num-seeds 10",
+        rate="--dqn.learning-rate",
+        rates=RATES,
+        fewer=FEWER,
+    )
+
+
+def sac(env: str, steps: int, tasks: int) -> World:
+    """A world of SAC with so many tasks of so many steps."""
+    return World(
+        flags=f"--env {env} --steps-per-task {steps} {SAC}",
+        tuning=f"--total-steps {steps * tasks // 2} --seed 100 --num-seeds 3",
+        final=f"--total-steps {steps * tasks} --seed 0 --num-seeds 5",
+        rate="--sac.learning-rate",
+        rates=RATES,
+        fewer=FEWER,
+    )
+
+
+PROTOCOL = Protocol(
+    name="rl-plasticity",
+    program="train",
+    worlds={
+        "obs-shift-cartpole": dqn("obs-shift-cartpole", 10_000, 6),
+        "obs-permute-cartpole": dqn("obs-permute-cartpole", 10_000, 6),
+        "action-permute-acrobot": dqn("action-permute-acrobot", 10_000, 6),
+        "obs-shift-pendulum": sac("obs-shift-Pendulum-v1", 5_000, 6),
+    },
+    arms={
+        "relu": Arm("--activation relu"),
+        "leaky-relu": Arm("--activation leaky-relu"),
+        "prelu": Arm("--activation prelu"),
+        "prelu-layer": Arm("--activation prelu-layer"),
+        "adalin-relu": Arm("--activation adalin-relu"),
+        "adalin-relu, uniform": Arm("--activation adalin-relu --adalin.init uniform"),
+        "tanh": Arm("--activation tanh"),
+        "adalin-tanh": Arm("--activation adalin-tanh"),
+        "adalin-tanh, no gate": Arm("--activation adalin-tanh --adalin.no-gate"),
+        "gelu": Arm("--activation gelu"),
+        "adalin-gelu": Arm("--activation adalin-gelu"),
+        "crelu, halved": Arm("--activation crelu --halve-widths"),
+        "relu + layer-norm": Arm("--activation relu --mitigation layer-norm"),
+        "relu + redo": Arm(
+            "--activation relu --mitigation redo --redo.every 1000",
+            ("--redo.tau 0.01", "--redo.tau 0.1"),
+        ),
+        "relu + l2-init": Arm(
+            "--activation relu --mitigation l2-init",
+            ("--l2-init.strength 1e-3", "--l2-init.strength 1e-4"),
+        ),
+        "relu + reset": Arm(
+            "--activation relu --mitigation reset", ("--reset.every 5000", "--reset.every 10000")
+        ),
+        "adalin-relu + layer-norm": Arm("--activation adalin-relu --mitigation layer-norm"),
+    },
+    losers=("relu",),
+    pairs=(
+        ("1 adalin-relu earns more than relu", "adalin-relu", "relu"),
+        ("2 more than leaky-relu", "adalin-relu", "leaky-relu"),
+        ("3 more than one slope for each layer", "adalin-relu", "prelu-layer"),
+        ("4 alphas from 0 better than uniform ones", "adalin-relu", "adalin-relu, uniform"),
+        ("5 adalin-tanh earns more than tanh", "adalin-tanh", "tanh"),
+        ("6 with the gate more than without", "adalin-tanh", "adalin-tanh, no gate"),
+        ("7 adalin-gelu earns more than gelu", "adalin-gelu", "gelu"),
+        ("8 adalin-relu adds to layer-norm", "adalin-relu + layer-norm", "relu + layer-norm"),
+    ),
+    best="adalin-relu",
+    drawn=(
+        "relu",
+        "leaky-relu",
+        "adalin-relu",
+        "tanh",
+        "adalin-tanh",
+        "relu + layer-norm",
+        "adalin-relu + layer-norm",
+        "relu + redo",
+    ),
+    unit="area under the return curve",
+    form="{:.1f}",
+)
