@@ -104,7 +104,7 @@ def slopes(table: Table) -> Table:
 def draw(protocol: Protocol, world: str, found: dict[str, Table]) -> None:
     """Draws some of the arms."""
     factor = 100.0 if "%" in protocol.form else 1.0
-    figure = Figure(figsize=(8, 4.5))
+    figure = Figure(figsize=(9, 4.5))
     axis = figure.add_subplot()
     for i, arm in enumerate(a for a in protocol.drawn if found[a].size):
         mean, low, high = factor * intervals(found[arm])
@@ -113,6 +113,6 @@ def draw(protocol: Protocol, world: str, found: dict[str, Table]) -> None:
     axis.set_xlabel("task visit")
     axis.set_ylabel(protocol.unit + (" (%)" if factor > 1 else ""))
     axis.set_title(f"{world}: mean and 95% band of {found[protocol.drawn[0]].shape[1]} seeds")
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     figure.savefig(FOLDER / f"{world}.png", dpi=110)
