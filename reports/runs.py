@@ -101,12 +101,12 @@ def read(found: Found, width: int, bins: int) -> Run:
     odd = 0
     curves: dict[str | names.Inside, list[Array]] = {}
     for name, rows in table.rows.items():
-        odd += int((~np.isfinite(rows["value"])).sum())
         key = names.inside(name)
         if key is not None and key.metric != names.ALPHA:
             run.at_end[key] = places.last(rows)
         drawn = name in names.CURVES or (key is not None and key.metric in names.INSIDE)
         if drawn:
+            odd += int((~np.isfinite(rows["value"])).sum())
             curves.setdefault(key or name, []).append(rows)
     for of, parts in curves.items():
         run.curves[of] = _binned(np.concatenate(parts), len(seeds), width, bins)
@@ -133,7 +133,8 @@ def _find_visits(run: Run, tables: Mapping[str, Array], file: Path) -> None:
     run.steps = max((int(rows["step"].max()) for rows in tables.values()), default=0)
     if run.found.supervised:
         count = settings.get("num_tasks")
-        there = set(_last_of_each(tables["accuracy/online"])[0]) if "accuracy/online" in tables else ()
+        online = tables.get("accuracy/online", np.zeros(0, columns.ROW))
+        there = set(_last_of_each(online)[0])
         complete = [key in there for key in order]
         run.finished = bool(complete) and sum(complete) == count
     else:
