@@ -155,7 +155,7 @@ def _arm(label: str, runs: Sequence[Run]) -> tuple[Arm, list[str]]:
             notes.append(
                 f"{label}: seed {seed} of {run.path} is left out, as {owner[seed]} has it, too"
             )
-        owner |= {seed: run.path for seed in fresh}
+        owner |= dict.fromkeys(fresh, run.path)
         if fresh:
             arm.runs.append(run)
             arm.used.append(fresh)

@@ -35,7 +35,7 @@ def aggregates(section: Section, found: Aggregate, baseline: Arm, unit: str) -> 
         (found.improvement, "probability of improvement\nover the baseline", 0.5),
     )
     for axis, (estimates, label, line) in zip(axes[0], panels, strict=True):
-        _dots(axis, estimates, line)
+        _dots(axis, estimates, line, section.arms.index(baseline) if line else None)
         axis.set_xlabel(label)
     axes[0, 2].set_xlim(-0.03, 1.03)
     axes[0, 0].set_yticks(range(count), labels)
@@ -49,11 +49,12 @@ def aggregates(section: Section, found: Aggregate, baseline: Arm, unit: str) -> 
             ("mean_rank", found.ranks),
         )
         for arm, estimate in zip(section.arms, estimates, strict=True)
+        if measure != "probability_of_improvement" or arm is not baseline
     ]
     caption = (
         "IQM: mean of the middle half of all (seed, visit) scores. Probability of improvement: "
-        "chance that a random seed of the arm has a larger area under the curve at a visit than a "
-        f"random seed of the baseline ({style.plain(baseline.label)}), mean over visits; ties count "
+        "chance that a random seed of the arm has a larger area under the curve at a visit than "
+        f"one of the baseline ({style.plain(baseline.label)}), mean over visits; ties count "
         f"one half, dashed: no difference. {BOOTSTRAP}"
     )
     header = ("arm", "n", "visits", "measure", "value", "ci95_low", "ci95_high")
@@ -97,6 +98,7 @@ def scatter(section: Section, found: Sequence[Prediction], unit: str) -> Chart:
             )  # fmt: skip
         percent = " (%)" if factor > 1 else ""
         axis.set_xlabel(style.wrapped(style.plain(one.metric.label) + percent, 30))
+        axis.locator_params(axis="x", nbins=5)
         axis.set_title(f"rank correlation {one.of_area.value:+.2f}", loc="left")
     for axis in axes.flat[len(shown) :]:
         axis.set_axis_off()
@@ -112,12 +114,14 @@ def scatter(section: Section, found: Sequence[Prediction], unit: str) -> Chart:
         "curve of the visit that follows. Drawn are the metrics with the strongest correlation."
     )
     header = ("network", "metric", "arm", "at_end_of_visit", "next_area", "change_of_area")
-    title = "What goes with the next visit?"
+    title = "Which metrics go with the next visit?"
     return Chart("prediction", title, caption, figure, header, rows)
 
 
-def _dots(axis: Axes, estimates: Sequence[Estimate], line: float | None) -> None:
+def _dots(axis: Axes, estimates: Sequence[Estimate], line: float | None, but: int | None) -> None:
     for i, one in enumerate(estimates):
+        if i == but:  # the baseline is not compared with itself
+            continue
         axis.plot([one.low, one.high], [i, i], color=style.colour(i), linewidth=2)
         axis.plot(one.value, i, style.marker(i), color=style.colour(i), markersize=6)
     if line is not None:

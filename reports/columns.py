@@ -115,14 +115,14 @@ class _Reader:
     def take(self, block: bytes) -> None:
         """Takes whole lines."""
         data = np.frombuffer(block, np.uint8)
-        marks = np.flatnonzero((data == COMMA) | (data == NEWLINE))
-        ends = np.flatnonzero(data[marks] == NEWLINE)
+        where = np.flatnonzero((data == COMMA) | (data == NEWLINE))
+        ends = np.flatnonzero(data[where] == NEWLINE)
         odd = np.flatnonzero(np.diff(ends, prepend=-1) != 6)
         if len(odd):
             raise self.wrong("should have six fields", int(odd[0]))
         if QUOTE in block:
             raise self.wrong("has quotes")
-        marks = marks.reshape(-1, 6)
+        marks: Array = where.reshape(-1, 6)
         starts = np.empty_like(marks)
         starts[:, 1:] = marks[:, :-1] + 1
         starts[0, 0], starts[1:, 0] = 0, marks[:-1, 5] + 1

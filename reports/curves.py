@@ -36,8 +36,8 @@ def learning(section: Section) -> list[Chart]:
         figure, axes = style.make(1, 1, 3.0, legend(section))
         rows = _draw(section, axes[0, 0], name, label)
         axes[0, 0].set_xlabel(steps(section))
-        each = f"Each point is the mean over {section.width:,} {_unit(section)}s. "
-        title = "Learning curves: " + label.removesuffix(" (%)")
+        each = f"Values are averaged in bins of {section.width:,} {_unit(section)}s. "
+        title = "Learning curves: " + label.removesuffix(" (share)")
         caption = f"{each}{BAND}{_switches(section)}"
         charts.append(
             Chart(name.replace("/", "-"), title, caption, figure, ("arm", "step", *CSV), rows)
@@ -135,7 +135,7 @@ def by_visit(
     if line is not None:
         axis.axhline(line, color="#555555", linewidth=1, linestyle="--")
     _limit(axis, extents, line)
-    axis.set_ylabel(style.wrapped(label, 32))
+    axis.set_ylabel(style.wrapped(label, 24))
     axis.set_xlabel("task visit, in the order of the run")
     if len(visits) <= FEW:
         ticks = [f"{i}\ntask {v.task}" for i, v in enumerate(visits, 1)]

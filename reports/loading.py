@@ -13,8 +13,8 @@ from reports import arms, columns, runs
 from reports.arms import Section
 from reports.finding import TABLE, Found, find
 
-BINS = 120
-"""Points of a curve, at most twice as many."""
+BINS = 100
+"""Points of a curve, at most."""
 LARGE = 100_000_000
 """Bytes of tables from which several processes read them."""
 
@@ -54,8 +54,8 @@ def load(
 
 
 def bin_width(last: int) -> int:
-    """Returns 1, 2 or 5 times a power of ten: the least of which at most 2 * BINS fit."""
-    least = max(last / (2 * BINS), 1)
+    """Returns 1, 2 or 5 times a power of ten: the least of which at most BINS bins are needed."""
+    least = max(last / BINS, 1)
     power = 10 ** math.floor(math.log10(least))
     return int(next(m * power for m in (1, 2, 5, 10) if m * power >= least))
 

@@ -17,11 +17,11 @@ INSIDE = {
     ALPHA: "alpha, mean of the layers",
 }
 """What is drawn over time of each network, with its axis label."""
-PERCENT = ("fraction", "accuracy", "churn", "overlap")
+PERCENT = ("fraction", "churn", "overlap")
 """Parts of names of shares, which are shown in percent."""
 CURVES = {
     "return/episode": "return of an episode",
-    "train/accuracy": "accuracy before each update (%)",
+    "train/accuracy": "accuracy before each update (share)",
     "eval/average_performance": "mean normalised return over all tasks",
 }
 """What is drawn over time, with its axis label."""
@@ -73,7 +73,7 @@ def is_known(name: str) -> bool:
     if is_needed(name) or _KNOWN.fullmatch(name):
         return True
     found = _INSIDE.fullmatch(name)
-    return bool(found) and _is_metric(found[2])
+    return found is not None and _is_metric(found[2])
 
 
 def factor(metric: str) -> float:

@@ -20,7 +20,7 @@ h2 { font-size: 1.35rem; margin-top: 3rem; border-bottom: 2px solid #0072b2; }
 h3 { font-size: 1.05rem; margin: 2rem 0 .3rem; }
 a { color: #005b8f; }
 figure { margin: .6rem 0 1.4rem; }
-figure img { max-width: 100%; height: auto; }
+figure img { width: 100%; height: auto; }
 figcaption, .small { font-size: .86rem; color: #444; }
 table { border-collapse: collapse; font-size: .86rem; margin: .6rem 0; }
 .wide { overflow-x: auto; }
@@ -28,7 +28,8 @@ th, td { padding: .22rem .6rem; text-align: right; border-bottom: 1px solid #ddd
   vertical-align: top; }
 th { border-bottom: 2px solid #999; }
 th:first-child, td:first-child, td.text, th.text { text-align: left; }
-td.text { overflow-wrap: anywhere; }
+td { white-space: nowrap; }
+td.text { overflow-wrap: anywhere; white-space: normal; }
 code { font-size: .85em; background: #f3f3f3; padding: 0 .2em; overflow-wrap: anywhere; }
 .note { border-left: 4px solid #e69f00; padding: .3rem .8rem; background: #fff8ea; margin: .6rem 0;
   overflow-wrap: anywhere; }
@@ -36,6 +37,7 @@ code { font-size: .85em; background: #f3f3f3; padding: 0 .2em; overflow-wrap: an
   body { max-width: none; padding: 0; font-size: 11pt; }
   h2 { break-before: page; } h2.first { break-before: auto; }
   figure, tr { break-inside: avoid; } .wide { overflow: visible; }
+  h3 { break-after: avoid; } td { white-space: normal; } table { font-size: 8.5pt; }
 }
 """
 

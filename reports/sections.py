@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from reports import charts, comparison, curves, page
+from reports import comparison, conclusions, continual, curves, page
 from reports.arms import Arm, Section, baseline
 from reports.output import Files
-from reports.prediction import Prediction, predictions
 from reports.runs import Visit
 from reports.statistics import Estimate
 from reports.style import Chart
@@ -20,7 +20,6 @@ from training.summary import intervals
 Array = np.ndarray[Any, np.dtype[Any]]
 SHOWN = 20
 """Rows of a table: of more, some are shown."""
-CORRELATIONS = 15
 
 
 class Writer:
@@ -51,11 +50,11 @@ class Writer:
         for chart in curves.learning(self.section):
             self.show(chart)
         self.visits()
-        self.fresh()
-        self.forgetting()
+        continual.plasticity(self)
+        continual.forgetting(self)
         self.show(curves.inside(self.section), "No metric of a network was recorded.")
-        self.aggregates()
-        self.predictions()
+        conclusions.aggregates(self)
+        conclusions.correlations(self)
         return self.parts
 
     def show(self, chart: Chart | None, absent: str = "") -> None:
@@ -142,7 +141,7 @@ class Writer:
             self.parts.append(page.paragraph("No seed has completed a task visit yet."))
             return
         for name, title, label, caption in measures:
-            self.per_visit(name, title, label, caption, visits, lambda arm, m=name: arm.pooled(m, visits))  # type: ignore[misc]  # noqa: E501
+            self.per_visit(name, title, label, caption, visits, partial(_pooled, name, visits))
 
     def per_visit(
         self,
@@ -161,7 +160,10 @@ class Writer:
             return
         self.show(chart)
         tables = [table(arm) for arm in self.section.arms]
-        cells = [estimates(t) if t is not None else [Estimate(*[math.nan] * 3)] * len(visits) for t in tables]  # noqa: E501
+        cells = [
+            estimates(t) if t is not None else [Estimate(*[math.nan] * 3)] * len(visits)
+            for t in tables
+        ]
         at = sorted({round(i) for i in np.linspace(0, len(visits) - 1, min(len(visits), SHOWN))})
         rows = [
             (i + 1, visits[i].task, f"{visits[i].start:,} to {visits[i].end:,}",
@@ -171,164 +173,18 @@ class Writer:
         steps = "updates" if self.section.supervised else "steps"
         header = ("visit", "task", steps, *(arm.label for arm in self.section.arms))
         self.parts.append(page.table(header, rows))
-        more = f"; {len(at)} of {len(visits)} visits, all are in the csv" if len(at) < len(visits) else ""  # noqa: E501
+        more = (
+            f"; {len(at)} of {len(visits)} visits, all are in the csv"
+            if len(at) < len(visits)
+            else ""
+        )
         self.parts.append(
             page.paragraph(f"Mean of the seeds (95% interval, Student's t){more}.", "small")
         )
 
-    def fresh(self) -> None:
-        """Plasticity against fresh agents, where it was measured."""
-        section = self.section
-        self.parts.append(page.heading(3, "Plasticity"))
-        if section.supervised:
-            self.parts.append(
-                page.paragraph(
-                    "There are no fresh networks to compare with; in a stream whose tasks are "
-                    "equally hard, areas that sink from task to task mean that plasticity is lost."
-                )
-            )
-            return
-        found = {arm.label: comparison.fresh(arm, section.visits) for arm in section.arms}
-        for label, of in found.items():
-            if of is None:
-                runs = next(arm.runs for arm in section.arms if arm.label == label)
-                self.parts.append(
-                    page.paragraph(
-                        f"{label}: no fresh agents: run python -m training.fresh {runs[0].path}"
-                        + (f" (and its {len(runs) - 1} other runs)" if len(runs) > 1 else "")
-                    )
-                )
 
-        def ratio(arm: Arm) -> Array | None:
-            of = found[arm.label]
-            return None if of is None else of["plasticity"]
-
-        self.per_visit(
-            "plasticity",
-            "Plasticity of each visit against a fresh agent",
-            "area of the visit / area of a fresh agent",
-            "1, dashed: nothing was lost. Each seed is compared with a fresh agent of the same "
-            "seed and budget in the same task; where the fresh agent is no better than random "
-            "actions there is no ratio.",
-            section.visits,
-            ratio,
-            line=1.0,
-        )
-
-    def forgetting(self) -> None:
-        """Forgetting of each task, where runs were evaluated."""
-        rows = []
-        for arm in self.section.arms:
-            found = comparison.forgetting(arm)
-            if found is not None:
-                for task, of in zip(found[0], estimates(found[1]), strict=True):
-                    rows.append((arm.label, task, len(arm.seeds), *of))
-        self.parts.append(page.heading(3, "Forgetting"))
-        if not rows:
-            why = "in supervised runs" if self.section.supervised else "(--eval-every)"
-            self.parts.append(page.paragraph(f"No finished run was evaluated on all tasks {why}."))
-            return
-        header = ("arm", "task", "n", "forgetting", "ci95_low", "ci95_high")
-        chart = Chart("forgetting", "Forgetting", "", None, header, rows)
-        _, files = self.files.add(self.prefix, chart)
-        self.drawn.append((f"{self.section.title}: Forgetting (table)", files[-1]))
-        tasks = sorted({row[1] for row in rows})
-        cells = {(row[0], row[1]): page.cell(Estimate(*row[3:])) for row in rows}
-        shown = [
-            (task, *(cells.get((arm.label, task), page.number(math.nan)) for arm in self.section.arms))
-            for task in tasks[:SHOWN]
-        ]
-        self.parts.append(page.table(("task", *(arm.label for arm in self.section.arms)), shown))
-        unit = "normalised return" if self.normalized else "return"
-        self.parts.append(
-            page.paragraph(
-                f"Evaluated {unit} at the end of the task's own last visit, less that at the end "
-                "of the run; above 0: it was forgotten. Mean of the seeds (95% interval).", "small",
-            )
-        )  # fmt: skip
-
-    def aggregates(self) -> None:
-        """All visits and seeds together."""
-        section = self.section
-        self.parts.append(page.heading(3, "Aggregates"))
-        found = comparison.aggregate(section, self.baseline)
-        if found is None:
-            self.parts.append(
-                page.paragraph("No task visit was completed by all seeds of all arms.")
-            )
-            return
-        known = (
-            "Returns are normalised task by task: 0 is a random policy, 1 the reference."
-            if self.normalized
-            else "Accuracies are shares."
-            if section.supervised
-            else "There are no reference scores for this environment: returns are raw, so tasks "
-            "with larger returns weigh more."
-        )
-        self.parts.append(
-            page.paragraph(
-                f"Over the {len(found.visits)} of {len(section.visits)} task visits that all "
-                f"seeds of all arms have completed. {known}"
-            )
-        )
-        self.show(charts.aggregates(section, found, self.baseline, self.unit))
-        rows = [
-            (arm.label, len(arm.seeds), page.cell(found.iqm[i]), page.cell(found.final[i]),
-             "baseline" if arm is self.baseline else page.cell(found.improvement[i]),
-             page.cell(found.ranks[i]))
-            for i, arm in enumerate(section.arms)
-        ]  # fmt: skip
-        header = ("arm", "n", "IQM of area", "IQM at the end", "P(improvement)", "mean rank")
-        self.parts.append(page.table(header, rows))
-        self.parts.append(
-            page.paragraph(
-                "Mean rank: at each visit arms are ranked by the mean area of their seeds, 1 is "
-                "best; the mean over visits. 95% intervals by the same bootstrap.", "small",
-            )
-        )  # fmt: skip
-        self.show(charts.profiles(section, found, self.unit))
-
-    def predictions(self) -> None:
-        """Which metric goes with the next visit?"""
-        found = predictions(self.section)
-        if not found:
-            self.parts.append(page.heading(3, "What goes with the next visit?"))
-            self.parts.append(
-                page.paragraph("Too few visits and seeds to relate metrics to the next visit.")
-            )
-            return
-        self.show(charts.scatter(self.section, found, self.unit))
-        header = ("network", "metric", "points", "seeds", "rho_area", "ci95_low", "ci95_high",
-                  "rho_change", "ci95_low", "ci95_high")  # fmt: skip
-        rows = [correlation(one) for one in found]
-        chart = Chart("correlations", "Correlations", "", None, header, rows)
-        _, files = self.files.add(self.prefix, chart)
-        self.drawn.append((f"{self.section.title}: correlations (table)", files[-1]))
-        self.parts.append(
-            page.table(
-                ("metric", "n points", "n seeds", "with the next area", "with its change"),
-                [
-                    (one.metric.label, len(one.x), one.seeds,
-                     page.cell(one.of_area), page.cell(one.of_change))
-                    for one in found[:CORRELATIONS]
-                ],
-            )
-        )  # fmt: skip
-        self.parts.append(
-            page.paragraph(
-                f"Spearman's rank correlation (95% bootstrap interval over seeds), over all arms, "
-                f"the {min(len(found), CORRELATIONS)} strongest of {len(found)} metrics. Which "
-                "metric predicts the loss of plasticity? A correlation is not a cause: arms, tasks "
-                "and time differ in both at once; and among so many metrics, some correlate by "
-                "chance.", "small",
-            )
-        )  # fmt: skip
-
-
-def correlation(one: Prediction) -> Sequence[Any]:
-    """Returns the row of a prediction."""
-    return (one.metric.network, one.metric.metric, len(one.x), one.seeds,
-            *one.of_area, *one.of_change)  # fmt: skip
+def _pooled(measure: str, visits: Sequence[Visit], arm: Arm) -> Array:
+    return arm.pooled(measure, visits)
 
 
 def estimates(table: Array) -> list[Estimate]:

@@ -131,13 +131,33 @@ def _parts(arms: Sequence[Array], repeats: int) -> Iterator[int]:
         repeats -= most
 
 
-def spearman(x: Array, y: Array) -> float:
-    """Rank correlation; NaN where one of the two does not vary."""
-    if len(x) < 3:
-        return float("nan")
-    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (x, y))
-    scale = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / scale) if scale > 0 else float("nan")
+def spearman(x: Array, y: Array, weights: Array | None = None) -> Array:
+    """Rank correlation; points may count more than once, or not at all.
+
+    Args:
+        x: ``(N,)``.
+        y: ``(N,)``.
+        weights: How often each point counts, ``(..., N)``; once each by default.
+
+    Returns:
+        ``(...)``; NaN where one of the two does not vary.
+    """
+    w = np.ones(len(x)) if weights is None else weights
+    a, b = _ranks(x, w), _ranks(y, w)  # less their means
+    scale = np.sqrt((w * a * a).sum(-1) * (w * b * b).sum(-1))
+    with np.errstate(invalid="ignore"):
+        return np.asarray((w * a * b).sum(-1) / np.where(scale > 0, scale, np.nan))
+
+
+def _ranks(values: Array, weights: Array) -> Array:
+    """Ranks less their mean; values that are equal share the mean of their ranks."""
+    order = np.argsort(values, kind="stable")
+    unique, of = np.unique(values, return_inverse=True)
+    first = np.searchsorted(values[order], unique)
+    count = np.add.reduceat(weights[..., order], first, axis=-1)  # (..., U)
+    ranks = np.cumsum(count, -1) - (count - 1) / 2
+    total = weights.sum(-1, keepdims=True)
+    return np.asarray(ranks[..., of] - (total + 1) / 2)
 
 
 def clustered_spearman(x: Array, y: Array, cluster: Array, seed: int = 0) -> Estimate:
@@ -151,18 +171,26 @@ def clustered_spearman(x: Array, y: Array, cluster: Array, seed: int = 0) -> Est
         cluster: Number of the seed that each point comes from, ``(N,)``.
         seed: Of the generator.
     """
-    value = spearman(x, y)
-    groups = [np.flatnonzero(cluster == c) for c in np.unique(cluster)]
-    if len(groups) < 2:
-        return Estimate(value, float("nan"), float("nan"))
+    value = float(spearman(x, y))
+    _, of = np.unique(cluster, return_inverse=True)
+    groups = int(of.max(initial=-1)) + 1
+    if groups < 2:
+        return Estimate(value, np.nan, np.nan)
     rng = np.random.default_rng(seed)
-    repeats = max(min(REPEATS, 20_000_000 // max(len(x), 1)), 200)
-    drawn = []
-    for _ in range(repeats):
-        rows = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
-        drawn.append(spearman(x[rows], y[rows]))
-    there = np.array(drawn)[~np.isnan(drawn)]
+    even = np.full(groups, 1 / groups)
+    most = max(_BLOCK // len(x), 1)
+    drawn = np.concatenate(
+        [
+            spearman(
+                x,
+                y,
+                rng.multinomial(groups, even, min(most, REPEATS - at))[:, of].astype(np.float64),
+            )
+            for at in range(0, REPEATS, most)
+        ]
+    )
+    there = drawn[~np.isnan(drawn)]  # resamples of seeds that are all the same say nothing
     if not len(there):
-        return Estimate(value, float("nan"), float("nan"))
+        return Estimate(value, np.nan, np.nan)
     low, high = percentile_interval(there)
     return Estimate(value, float(low), float(high))

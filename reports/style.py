@@ -6,7 +6,7 @@ import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -20,7 +20,7 @@ DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 MARKERS = "osD^vPX*"
 WIDTH = 8.6
 """Inches of a figure."""
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "text.parse_math": False,  # a dollar in a name is a dollar
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -57,7 +57,7 @@ class Chart:
     caption: str
     figure: Figure | None
     header: Sequence[str]
-    rows: list[Sequence[Any]] = field(default_factory=list)
+    rows: Sequence[Sequence[Any]]
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def make(rows: int, columns: int, height: float, labels: Sequence[str], **grid: 
     Returns:
         The figure, and its axes as an array of two dimensions.
     """
-    shown = [wrapped(label, 44, 3) for label in labels]
+    shown = [wrapped(label, 52, 3) for label in labels]
     lines = 0
     if shown:
         across = 2 if max(len(line) for label in shown for line in label.split("\n")) > 22 else 3
