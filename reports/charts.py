@@ -18,8 +18,8 @@ from reports.style import Chart
 SHOWN = 6
 """Metrics whose points are drawn."""
 BOOTSTRAP = (
-    "Bars are 95% intervals of a stratified bootstrap over the seeds (2,000 resamples, seeds drawn "
-    "anew for each visit, percentile method)."
+    "Bars are 95% intervals of a stratified bootstrap over the seeds (2,000 resamples, no less "
+    "than 200 of very many seeds; seeds drawn anew for each visit; percentile method)."
 )
 
 

@@ -152,15 +152,17 @@ class _Reader:
                 if name is None:
                     name = block[starts[rows[0]] : starts[rows[0]] + length]
                     self.new(name, int(rows[0]))
-                same = rows
+                alike, same = np.zeros(len(rows), bool), np.arange(len(rows))
+                begin = starts[rows]
                 for at in reversed(range(0, length, 8)):  # names differ at their ends
                     part = name[at : at + 8]
                     mask = np.uint64((1 << 8 * len(part)) - 1)
-                    window = eight[starts[same] + at] & mask
+                    window = eight[begin[same] + at] & mask
                     same = same[window == np.uint64(int.from_bytes(part, "little"))]
                 if len(same):
-                    found.append((name, same))
-                    rows = rows[~np.isin(rows, same, assume_unique=True)]
+                    found.append((name, rows[same]))
+                    alike[same] = True
+                    rows = rows[~alike]
         return found
 
     def new(self, name: bytes, row: int) -> None:

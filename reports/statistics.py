@@ -17,6 +17,10 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 REPEATS = 2_000
 """Resamples of a bootstrap."""
+FEWEST = 200
+"""Resamples where there are so many numbers that more of them would take minutes."""
+_EFFORT = 40_000_000
+"""Numbers that all resamples of a bootstrap may have, or pairs of numbers."""
 LEVEL = 0.95
 _BLOCK = 1 << 22
 """Numbers that are held at once."""
@@ -85,7 +89,7 @@ def bootstrap(
     statistic: Callable[..., Array],
     *arms: Array,
     seed: int = 0,
-    repeats: int = REPEATS,
+    repeats: int | None = None,
 ) -> tuple[Array, Array, Array]:
     """Value and 95% interval of a statistic of one arm or several, resampled independently.
 
@@ -93,7 +97,7 @@ def bootstrap(
         statistic: Of arrays ``(..., seeds, visits)``; reduces the last two axes.
         *arms: ``(seeds, visits)`` each, without NaN.
         seed: Of the generator: the same seed gives the same interval.
-        repeats: Number of resamples.
+        repeats: Number of resamples; 2,000, or fewer for very many numbers.
 
     Returns:
         The value, and its bounds, which are NaN if all arms have a single seed.
@@ -103,6 +107,7 @@ def bootstrap(
         nothing = np.full(value.shape, np.nan)
         return value, nothing, nothing
     rng = np.random.default_rng(seed)
+    repeats = repeats or _repeats(_size(arms))
     found = [
         statistic(*(resample(arm, rng, part) for arm in arms)) for part in _parts(arms, repeats)
     ]
@@ -124,11 +129,20 @@ def percentile_interval(drawn: Array) -> tuple[Array, Array]:
 
 def _parts(arms: Sequence[Array], repeats: int) -> Iterator[int]:
     """Splits resamples so that a part fits into memory, with all pairs of two arms, too."""
-    size = max(arm.size for arm in arms) * max(len(arm) for arm in arms)
-    most = max(_BLOCK // max(size, 1), 1)
+    most = max(_BLOCK // _size(arms), 1)
     while repeats > 0:
         yield min(repeats, most)
         repeats -= most
+
+
+def _size(arms: Sequence[Array]) -> int:
+    """Numbers that a resample has; of two arms all pairs at a visit."""
+    pairs = max(len(arm) for arm in arms) if len(arms) > 1 else 1
+    return max(max(arm.size for arm in arms) * pairs, 1)
+
+
+def _repeats(size: int) -> int:
+    return min(max(_EFFORT // size, FEWEST), REPEATS)
 
 
 def spearman(x: Array, y: Array, weights: Array | None = None) -> Array:
@@ -178,18 +192,13 @@ def clustered_spearman(x: Array, y: Array, cluster: Array, seed: int = 0) -> Est
         return Estimate(value, np.nan, np.nan)
     rng = np.random.default_rng(seed)
     even = np.full(groups, 1 / groups)
-    most = max(_BLOCK // len(x), 1)
-    drawn = np.concatenate(
-        [
-            spearman(
-                x,
-                y,
-                rng.multinomial(groups, even, min(most, REPEATS - at))[:, of].astype(np.float64),
-            )
-            for at in range(0, REPEATS, most)
-        ]
-    )
-    there = drawn[~np.isnan(drawn)]  # resamples of seeds that are all the same say nothing
+    most, repeats = max(_BLOCK // len(x), 1), _repeats(8 * len(x))
+    drawn = []
+    for at in range(0, repeats, most):
+        count = rng.multinomial(groups, even, min(most, repeats - at))  # (R, groups)
+        drawn.append(spearman(x, y, count[:, of].astype(np.float64)))
+    values = np.concatenate(drawn)
+    there = values[~np.isnan(values)]  # resamples of seeds that are all the same say nothing
     if not len(there):
         return Estimate(value, np.nan, np.nan)
     low, high = percentile_interval(there)
