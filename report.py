@@ -40,7 +40,7 @@ def main(args: Sequence[str] | None = None) -> int:
     columns = ("[progress.description]{task.description}",)
     bar = Progress(
         TextColumn(*columns, markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console, transient=True,
+        console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
     try:
         output.check(options.out)

@@ -46,9 +46,7 @@ def main() -> None:
         size = sum(file.stat().st_size for file in folder.rglob("metrics.csv"))
         command = ["report.py", str(folder / "runs"), "--out", str(folder / "report")]
         begin = time.perf_counter()
-        subprocess.run(
-            [sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
-        )
+        subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - begin
         page = (folder / "report" / "index.html").stat().st_size
     finally:
@@ -63,7 +61,9 @@ def main() -> None:
     print(f"| rows of a table | {len(rows):,} |")
     print(f"| bytes of all tables | {size / 1e9:.2f} GB |")
     print(f"| time, from call to page | {seconds:.1f} s |")
-    print(f"| memory of the largest process, of {workers} and the first one | {peak / 1e9:.2f} GB |")
+    print(
+        f"| memory of the largest process, of {workers} and the first one | {peak / 1e9:.2f} GB |"
+    )
     print(f"| page | {page / 1e6:.1f} MB |")
 
 

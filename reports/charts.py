@@ -15,6 +15,8 @@ from reports.prediction import Prediction
 from reports.statistics import Estimate
 from reports.style import Chart
 
+MANY = 1_000
+"""Points from which they become a picture within the figure, which would be huge otherwise."""
 SHOWN = 6
 """Metrics whose points are drawn."""
 BOOTSTRAP = (
@@ -94,7 +96,7 @@ def scatter(section: Section, found: Sequence[Prediction], unit: str) -> Chart:
             of = one.arm == i
             axis.scatter(
                 factor * one.x[of], one.area[of], s=14, color=style.colour(i), alpha=0.6,
-                marker=style.marker(i), linewidths=0,
+                marker=style.marker(i), linewidths=0, rasterized=len(one.x) > MANY,
             )  # fmt: skip
         percent = " (%)" if factor > 1 else ""
         axis.set_xlabel(style.wrapped(style.plain(one.metric.label) + percent, 30))

@@ -99,7 +99,8 @@ def fresh(arm: Arm, visits: Sequence[Visit]) -> dict[str, Array] | None:
     tables = {name: np.full((len(visits), len(arm.seeds)), np.nan) for name in FRESH}
     where = {(v.task, v.visit): i for i, v in enumerate(visits)}
     for visit, stored, columns in _stored(arm, ("fresh", "visits")):
-        i = where.get((visit.get("task"), visit.get("visit")))
+        key = visit.get("task"), visit.get("visit")
+        i = where.get(key) if all(isinstance(part, int) for part in key) else None
         for name, table in tables.items():
             if i is not None:
                 table[i, columns] = stored(name)
@@ -116,7 +117,7 @@ def forgetting(arm: Arm) -> tuple[list[int], Array] | None:
     tasks = sorted({row["task"] for row, _, _ in rows if isinstance(row.get("task"), int)})
     table = np.full((len(tasks), len(arm.seeds)), np.nan)
     for row, stored, columns in rows:
-        if row.get("task") in tasks:
+        if isinstance(row.get("task"), int):
             table[tasks.index(row["task"]), columns] = stored("forgetting")
     there = np.isfinite(table).any(1)
     if not there.any():
