@@ -51,7 +51,8 @@ def main() -> None:
         page = (folder / "report" / "index.html").stat().st_size
     finally:
         shutil.rmtree(folder)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peak, load = used.ru_maxrss * 1024, os.getloadavg()[0]
     workers = min(os.cpu_count() or 1, 8)
     print("# What a report takes\n")
     print(f"`python benchmarks/report.py --runs {options.runs} --megabytes {options.megabytes:g}`,")
@@ -61,8 +62,11 @@ def main() -> None:
     print(f"| rows of a table | {len(rows):,} |")
     print(f"| bytes of all tables | {size / 1e9:.2f} GB |")
     print(f"| time, from call to page | {seconds:.1f} s |")
+    print(f"| the same, of processors, all processes | {used.ru_utime + used.ru_stime:.1f} s |")
+    print(f"| load of the machine at the end; above 1 a core: it had other work | {load:.1f} |")
+    print(f"| memory of the largest process | {peak / 1e9:.2f} GB |")
     print(
-        f"| memory of the largest process, of {workers} and the first one | {peak / 1e9:.2f} GB |"
+        f"| the same, times the {workers + 1} processes, at most | {peak * (workers + 1) / 1e9:.2f} GB |"
     )
     print(f"| page | {page / 1e6:.1f} MB |")
 

@@ -108,7 +108,7 @@ def scatter(section: Section, found: Sequence[Prediction], unit: str) -> Chart:
         row[0].set_ylabel(f"area of the next visit\n({unit})")
     rows = [
         (one.metric.network, one.metric.metric, section.arms[arm].label, *values)
-        for one in found
+        for one in shown
         for arm, *values in zip(one.arm, one.x, one.area, one.change, strict=True)
     ]
     caption = (

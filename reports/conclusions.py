@@ -58,7 +58,7 @@ def aggregates(writer: Writer) -> None:
 
 def correlations(writer: Writer) -> None:
     """Which metric goes with the next visit?"""
-    found = predictions(writer.section)
+    found = predictions(writer.section, SHOWN)
     if not found:
         writer.parts.append(page.heading(3, "Which metrics go with the next visit?"))
         writer.parts.append(

@@ -27,7 +27,7 @@ class Prediction:
         area: Areas of the next visits, ``(N,)``.
         change: Those less the areas of the visits before, ``(N,)``.
         arm: Of each point, the number of its arm ``(N,)``.
-        seeds: How many seeds, of all arms, the points come from.
+        seed: Of each point, the number of its seed among those of all arms ``(N,)``.
         of_area: Rank correlation with the area.
         of_change: Rank correlation with the change.
     """
@@ -37,13 +37,23 @@ class Prediction:
     area: Array
     change: Array
     arm: Array
-    seeds: int
+    seed: Array
     of_area: st.Estimate
     of_change: st.Estimate
 
+    @property
+    def seeds(self) -> int:
+        """How many seeds, of all arms, the points come from."""
+        return len(np.unique(self.seed))
 
-def predictions(section: Section) -> list[Prediction]:
-    """Returns a prediction for each metric that has enough points, the strongest first."""
+
+def predictions(section: Section, most: int) -> list[Prediction]:
+    """Returns a prediction for each metric that has enough points, the strongest first.
+
+    Args:
+        section: The arms.
+        most: How many of them have intervals, which take their time.
+    """
     metrics = sorted({m for arm in section.arms for run in arm.runs for m in run.at_end})
     areas = [scores(section, arm, "area", section.visits) for arm in section.arms]
     found = []
@@ -60,10 +70,11 @@ def predictions(section: Section) -> list[Prediction]:
         x, area_, change, seed, of_arm = points[:, np.isfinite(points).all(0)]
         if len(x) < LEAST or len(np.unique(x)) < 3:
             continue
-        correlations = (st.clustered_spearman(x, y, seed) for y in (area_, change))
-        found.append(
-            Prediction(
-                metric, x, area_, change, of_arm.astype(int), len(np.unique(seed)), *correlations
-            )
+        plain = (st.Estimate(float(st.spearman(x, y)), np.nan, np.nan) for y in (area_, change))
+        found.append(Prediction(metric, x, area_, change, of_arm.astype(int), seed, *plain))
+    found.sort(key=lambda p: -abs(np.nan_to_num(p.of_area.value)))
+    for one in found[:most]:
+        one.of_area, one.of_change = (
+            st.clustered_spearman(one.x, y, one.seed) for y in (one.area, one.change)
         )
-    return sorted(found, key=lambda p: -abs(np.nan_to_num(p.of_area.value)))
+    return found

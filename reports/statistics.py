@@ -19,8 +19,8 @@ REPEATS = 2_000
 """Resamples of a bootstrap."""
 FEWEST = 200
 """Resamples where there are so many numbers that more of them would take minutes."""
-_EFFORT = 40_000_000
-"""Numbers that all resamples of a bootstrap may have, or pairs of numbers."""
+_EFFORT = 5_000_000
+"""Numbers that all resamples of a bootstrap may have, about."""
 LEVEL = 0.95
 _BLOCK = 1 << 22
 """Numbers that are held at once."""
@@ -52,9 +52,9 @@ def probability_of_improvement(x: Array, y: Array) -> Array:
         x: ``(..., seeds, visits)``.
         y: The same, maybe with another number of seeds.
     """
-    pairs = x[..., :, None, :], y[..., None, :, :]
-    better = np.greater(*pairs) + 0.5 * np.equal(*pairs)
-    return np.asarray(better.mean((-3, -2)).mean(-1))
+    n, m = x.shape[-2], y.shape[-2]
+    ranks = rankdata(np.concatenate((x, y), -2), axis=-2)[..., :n, :].sum(-2)
+    return np.asarray(((ranks - n * (n + 1) / 2) / (n * m)).mean(-1))
 
 
 def performance_profile(scores: Array, thresholds: Array) -> Array:
@@ -107,9 +107,10 @@ def bootstrap(
         nothing = np.full(value.shape, np.nan)
         return value, nothing, nothing
     rng = np.random.default_rng(seed)
-    repeats = repeats or _repeats(_size(arms))
+    size = sum(arm.size for arm in arms)
+    repeats = repeats or _repeats(size)
     found = [
-        statistic(*(resample(arm, rng, part) for arm in arms)) for part in _parts(arms, repeats)
+        statistic(*(resample(arm, rng, part) for arm in arms)) for part in _parts(size, repeats)
     ]
     low, high = percentile_interval(np.concatenate(found))
     return value, low, high
@@ -127,18 +128,12 @@ def percentile_interval(drawn: Array) -> tuple[Array, Array]:
     return np.asarray(low), np.asarray(high)
 
 
-def _parts(arms: Sequence[Array], repeats: int) -> Iterator[int]:
-    """Splits resamples so that a part fits into memory, with all pairs of two arms, too."""
-    most = max(_BLOCK // _size(arms), 1)
+def _parts(size: int, repeats: int) -> Iterator[int]:
+    """Splits resamples of so many numbers so that a part fits into memory."""
+    most = max(_BLOCK // size, 1)
     while repeats > 0:
         yield min(repeats, most)
         repeats -= most
-
-
-def _size(arms: Sequence[Array]) -> int:
-    """Numbers that a resample has; of two arms all pairs at a visit."""
-    pairs = max(len(arm) for arm in arms) if len(arms) > 1 else 1
-    return max(max(arm.size for arm in arms) * pairs, 1)
 
 
 def _repeats(size: int) -> int:
@@ -192,10 +187,9 @@ def clustered_spearman(x: Array, y: Array, cluster: Array, seed: int = 0) -> Est
         return Estimate(value, np.nan, np.nan)
     rng = np.random.default_rng(seed)
     even = np.full(groups, 1 / groups)
-    most, repeats = max(_BLOCK // len(x), 1), _repeats(8 * len(x))
     drawn = []
-    for at in range(0, repeats, most):
-        count = rng.multinomial(groups, even, min(most, repeats - at))  # (R, groups)
+    for part in _parts(len(x), _repeats(len(x))):
+        count = rng.multinomial(groups, even, part)  # (R, groups)
         drawn.append(spearman(x, y, count[:, of].astype(np.float64)))
     values = np.concatenate(drawn)
     there = values[~np.isnan(values)]  # resamples of seeds that are all the same say nothing

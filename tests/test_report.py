@@ -1,7 +1,7 @@
 """The program, from run directories to the page."""
 
+import html
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,8 @@ from tests.reports.writing import lifetime, tasks, write
 
 def text(page: Path) -> str:
     """Returns the words of a page."""
-    words: list[str] = []
-    parser = HTMLParser()
-    parser.handle_data = words.append  # type: ignore[method-assign]
-    parser.feed(re.sub("<style>.*</style>", "", page.read_text(), flags=re.DOTALL))
-    return " ".join(" ".join(words).split())
+    shown = re.sub("<style>.*</style>|<[^>]*>", " ", page.read_text(), flags=re.DOTALL)
+    return " ".join(html.unescape(shown).split())
 
 
 def make(folder: Path, *args: str) -> str:

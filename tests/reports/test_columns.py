@@ -43,7 +43,7 @@ def test_rows_are_those_of_the_file_for_blocks_of_any_size(
     assert not found.cut
     assert set(found.names) == {str(row[4]) for row in rows}
     for name in {str(row[4]) for row in rows if "a" in str(row[4])}:
-        expected = [(*row[:4], row[5]) for row in rows if row[4] == name]
+        expected = [(*row[:4], row[5]) for row in rows if str(row[4]) == name]
         assert str(found.rows[name].tolist()) == str(expected)  # nan is not nan
 
 

@@ -103,7 +103,9 @@ def test_forgetting_of_a_run_that_goes_on_is_not_known(tmp_path: Path) -> None:
 
 def test_metrics_are_paired_with_the_visit_that_follows(tmp_path: Path) -> None:
     three_seeds(tmp_path, "relu", 0.0)
-    first, second = predictions(load(tmp_path))
+    first, second = predictions(load(tmp_path), 1)
+    assert np.isfinite(first.of_area.low)
+    assert np.isnan(second.of_area.low)
     assert {first.metric.metric, second.metric.metric} == {"weight_rms", "dormant_fraction@0.1"}
     dormant = next(p for p in (first, second) if p.metric.metric == "dormant_fraction@0.1")
     assert len(dormant.x) == 9  # three switches, three seeds
