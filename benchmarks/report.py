@@ -65,9 +65,7 @@ def main() -> None:
     print(f"| the same, of processors, all processes | {used.ru_utime + used.ru_stime:.1f} s |")
     print(f"| load of the machine at the end; above 1 a core: it had other work | {load:.1f} |")
     print(f"| memory of the largest process | {peak / 1e9:.2f} GB |")
-    print(
-        f"| the same, times the {workers + 1} processes, at most | {peak * (workers + 1) / 1e9:.2f} GB |"
-    )
+    print(f"| {workers + 1} processes of that size | {peak * (workers + 1) / 1e9:.2f} GB |")
     print(f"| page | {page / 1e6:.1f} MB |")
 
 

@@ -34,15 +34,13 @@ def plasticity(writer: Writer) -> None:
         )
         return
     found = {arm.label: comparison.fresh(arm, section.visits) for arm in section.arms}
-    for label, of in found.items():
-        if of is None:
-            runs = next(arm.runs for arm in section.arms if arm.label == label)
-            writer.parts.append(
-                page.paragraph(
-                    f"{label}: no fresh agents: run python -m training.fresh {runs[0].path}"
-                    + (f" (and its {len(runs) - 1} other runs)" if len(runs) > 1 else "")
-                )
-            )
+    lacking = [
+        f"{arm.label}: no fresh agents: run python -m training.fresh {run.path}"
+        for arm in section.arms
+        for run in arm.runs
+        if not isinstance(run.found.summary.get("fresh"), dict)
+    ]
+    writer.parts.append(page.notes(lacking))
 
     def ratio(arm: Arm) -> Array | None:
         of = found[arm.label]
@@ -54,7 +52,7 @@ def plasticity(writer: Writer) -> None:
         "area of the visit / area of a fresh agent",
         "1, dashed: nothing was lost. Each seed is compared with a fresh agent of the same "
         "seed and budget in the same task; where the fresh agent is no better than random "
-        "actions there is no ratio.",
+        "actions there is no ratio. Only seeds of runs that were compared count.",
         section.visits,
         ratio,
         line=1.0,
@@ -67,8 +65,9 @@ def forgetting(writer: Writer) -> None:
     for arm in writer.section.arms:
         found = comparison.forgetting(arm)
         if found is not None:
-            for task, of in zip(found[0], intervals(found[1]).T.tolist(), strict=True):
-                rows.append((arm.label, task, len(arm.seeds), *of))
+            count = np.isfinite(found[1]).sum(1).tolist()
+            for task, n, of in zip(found[0], count, intervals(found[1]).T.tolist(), strict=True):
+                rows.append((arm.label, task, n, *of))
     writer.parts.append(page.heading(3, "Forgetting"))
     if not rows:
         why = (
