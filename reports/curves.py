@@ -37,6 +37,8 @@ def learning(section: Section) -> list[Chart]:
         rows = _draw(section, axes[0, 0], name, label)
         axes[0, 0].set_xlabel(steps(section))
         each = f"Values are averaged in bins of {section.width:,} {_unit(section)}s. "
+        if name == "train/accuracy":
+            each += "A value is the mean over the updates since the one before (--log-every). "
         title = "Learning curves: " + label.removesuffix(" (share)")
         caption = f"{each}{BAND}{_switches(section)}"
         charts.append(
