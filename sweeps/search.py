@@ -1,0 +1,254 @@
+"""Which run comes next: all of a grid, or what a search of Ray Tune makes of those before."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from sweeps.definition import Definition, Search
+from sweeps.expansion import Trial, expand, trials_of
+
+TRIES = 100
+"""Draws for each sample, before a space counts as used up."""
+
+
+class Job(NamedTuple):
+    """A run, and the step at which to ask again."""
+
+    trial: Trial
+    until: float
+
+
+class Chooser(Protocol):
+    """Hands out runs.
+
+    Attributes:
+        total: How many runs there will be.
+        records: What it was told, as JSON; a chooser that is given them goes on from there.
+    """
+
+    total: int
+    records: list[dict[str, Any]]
+
+    def next(self) -> Job | None:
+        """Returns what to do next; None if there is nothing now."""
+        ...
+
+    def tell(self, name: str, step: int, value: float | None, *, ended: bool) -> None:
+        """Takes what a run has come to when it ended, or at the step at which to ask."""
+        ...
+
+
+def make_chooser(definition: Definition, records: Sequence[dict[str, Any]] = ()) -> Chooser:
+    """Returns what hands out the runs of a sweep, all of whose settings it has checked.
+
+    Raises:
+        ValueError: If a program would refuse settings, or Ray is needed and not installed.
+    """
+    search = definition.search
+    if search is None:
+        return Listed(expand(definition))
+    if search.metric.startswith("evaluation.") and not definition.base.get("eval-every"):
+        raise ValueError(f"metric {search.metric} needs `base.eval-every`")
+    if search.method == "optuna":
+        for i, settings in enumerate(_corners(search)):
+            _sample(definition, i, settings)
+        return Optuna(definition, records)
+    trials = [_sample(definition, i, point) for i, point in enumerate(draws(search))]
+    return Asha(search, trials, records) if search.method == "asha" else Listed(trials)
+
+
+def draws(search: Search) -> Iterator[dict[str, Any]]:
+    """Yields samples, all different.
+
+    Raises:
+        ValueError: If the space has fewer.
+    """
+    rng = np.random.default_rng(search.seed)
+    seen: list[dict[str, Any]] = []
+    for _ in range(TRIES * search.num_samples):
+        if len(seen) == search.num_samples:
+            return
+        point = {name: _draw(rng, kind, of) for name, (kind, of) in search.space.items()}
+        if point not in seen:
+            seen.append(point)
+            yield point
+    if len(seen) < search.num_samples:
+        raise ValueError(
+            f"`search.num_samples` should be at most {len(seen)}: the space has no more. Received "
+            f"{search.num_samples}"
+        )
+
+
+def _draw(rng: np.random.Generator, kind: str, of: list[Any]) -> Any:
+    if kind == "choice":
+        return of[int(rng.integers(len(of)))]
+    low, high = of
+    if kind == "uniform":
+        return _short(rng.uniform(low, high))
+    return _short(math.exp(rng.uniform(math.log(low), math.log(high))))
+
+
+def _short(value: float) -> float:
+    """Six digits: names, flags and files can hold them."""
+    return float(f"{value:.6g}")
+
+
+def _corners(search: Search) -> Iterator[dict[str, Any]]:
+    """Each choice and each bound once."""
+    first = {name: of[0] for name, (_, of) in search.space.items()}
+    yield first
+    for name, (_, of) in search.space.items():
+        yield from ({**first, name: value} for value in of[1:])
+
+
+def _sample(definition: Definition, number: int, settings: dict[str, Any]) -> Trial:
+    parts = [f"{name.rpartition('.')[2]}={value}" for name, value in settings.items()]
+    return trials_of(definition, ",".join([f"sample-{number:03d}", *parts]), settings)[0]
+
+
+class Listed:
+    """Runs that are known beforehand: a grid, or random samples."""
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self.total, self.records = len(trials), []  # type: int, list[dict[str, Any]]
+        self._waiting = deque(trials)
+
+    def next(self) -> Job | None:
+        return Job(self._waiting.popleft(), math.inf) if self._waiting else None
+
+    def tell(self, name: str, step: int, value: float | None, *, ended: bool) -> None:
+        pass
+
+
+class Asha:
+    """Asynchronous successive halving (Li et al., 1810.05934, algorithm 2).
+
+    A run stops at each rung, ``grace_period * reduction_factor ** k`` steps, with all its state on
+    the disk, and goes on if it is among the best of the rung.  Ray Tune's scheduler cannot let runs
+    wait: it lets the first ones of each rung pass, with nothing to compare them to.
+
+    Args:
+        search: What was asked for.
+        trials: The samples.
+        records: Of an earlier sitting.
+    """
+
+    def __init__(
+        self, search: Search, trials: Sequence[Trial], records: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        self.total, self.records = len(trials), []  # type: int, list[dict[str, Any]]
+        self._first, self._factor = search.grace_period, search.reduction_factor
+        self._sign = -1.0 if search.mode == "min" else 1.0
+        self._trials = {trial.name: trial for trial in trials}
+        self._rungs: list[dict[str, float]] = []  # score by name
+        self._busy: set[str] = set()  # runs, or has ended
+        for record in records:
+            self.tell(**record)
+        known = {record["name"] for record in records}
+        self._new = deque(trial for trial in trials if trial.name not in known)
+
+    def next(self) -> Job | None:
+        for k in reversed(range(len(self._rungs))):
+            scores = self._rungs[k]
+            best = sorted(scores, key=scores.__getitem__, reverse=True)
+            above = self._rungs[k + 1] if k + 1 < len(self._rungs) else {}
+            for name in best[: len(scores) // self._factor]:
+                if name not in above and name not in self._busy:
+                    self._busy.add(name)
+                    return Job(self._trials[name], self._first * self._factor ** (k + 1))
+        if not self._new:
+            return None
+        trial = self._new.popleft()
+        self._busy.add(trial.name)
+        return Job(trial, self._first)
+
+    def tell(self, name: str, step: int, value: float | None, *, ended: bool) -> None:
+        self.records.append({"name": name, "step": step, "value": value, "ended": ended})
+        if ended:
+            self._busy.add(name)
+            return
+        self._busy.discard(name)
+        score = -math.inf if value is None else self._sign * value
+        k = 0
+        while self._first * self._factor ** (k + 1) <= step:
+            k += 1
+        self._rungs += [{} for _ in range(k + 1 - len(self._rungs))]
+        self._rungs[k][name] = score
+
+
+class Optuna:
+    """Ray Tune's Optuna draws each sample from what those before have come to.
+
+    Args:
+        definition: The sweep.
+        records: Of an earlier sitting.
+    """
+
+    def __init__(self, definition: Definition, records: Sequence[dict[str, Any]] = ()) -> None:
+        import optuna
+        from ray import tune
+        from ray.tune.search.optuna import OptunaSearch
+
+        search = definition.search
+        assert search is not None
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        domains = {name: getattr(tune, kind) for name, (kind, _) in search.space.items()}
+        space = {
+            name: domains[name](of) if kind == "choice" else domains[name](*of)
+            for name, (kind, of) in search.space.items()
+        }
+        self._definition, self._search = definition, search
+        # Another seed in each sitting: the first draws of the last one are not drawn again.
+        self._searcher: Any = OptunaSearch(
+            space, metric="value", mode=search.mode, seed=search.seed + len(records)
+        )
+        self.total, self.records = search.num_samples, []  # type: int, list[dict[str, Any]]
+        self._waiting: deque[Job] = deque()
+        for record in records:
+            trial = _sample(definition, len(self.records), record["settings"])
+            self.records.append({**record, "asked": None})
+            if record["ended"]:
+                failed = record["value"] is None
+                self._searcher.add_evaluated_point(
+                    record["settings"], record["value"], error=failed
+                )
+            else:
+                self._waiting.append(Job(trial, math.inf))
+
+    def next(self) -> Job | None:
+        if self._waiting:
+            return self._waiting.popleft()
+        number = len(self.records)
+        if number == self.total:
+            return None
+        asked = str(number)
+        drawn = self._searcher.suggest(asked)
+        settings = {name: _short(v) if isinstance(v, float) else v for name, v in _flat(drawn)}
+        trial = _sample(self._definition, number, settings)
+        self.records.append(
+            {"name": trial.name, "settings": settings, "value": None, "ended": False}
+            | {"asked": asked}
+        )
+        return Job(trial, math.inf)
+
+    def tell(self, name: str, step: int, value: float | None, *, ended: bool) -> None:
+        record = next(r for r in self.records if r["name"] == name)
+        record |= {"value": value, "ended": ended}
+        if record["asked"] is None:  # in an earlier sitting
+            self._searcher.add_evaluated_point(record["settings"], value, error=value is None)
+        else:
+            result = {} if value is None else {"value": value}
+            self._searcher.on_trial_complete(record["asked"], result, error=value is None)
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", value
