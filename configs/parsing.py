@@ -10,6 +10,7 @@ import contextlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,7 +67,7 @@ def _parse(cls: type[C], args: Sequence[str], preset: Sequence[str]) -> C:
         if name not in known and name != "help":
             raise ValueError(unknown("flag", f"--{name}", [f"--{k}" for k in known]))
     _refuse_extra(flags, known)
-    config = _run_tyro(cls, flags)
+    config = _run_tyro(cls, tuple(flags))
     check_sizes(config)
     try:
         (config.run_dir or "").encode()
@@ -87,7 +88,7 @@ def _parse(cls: type[C], args: Sequence[str], preset: Sequence[str]) -> C:
     _refuse_unused(own, config)
     if preset_flags:
         # What flags after a preset make useless is dropped; what is useless in itself is wrong.
-        _refuse_unused(preset_flags, _run_tyro(cls, preset_flags), config)
+        _refuse_unused(preset_flags, _run_tyro(cls, tuple(preset_flags)), config)
     if "compile" not in given:
         config = replace(config, compile=_pays_to_compile(config))
     return config
@@ -238,7 +239,8 @@ def _name(token: str) -> str:
     return ".".join((*path[:-1], path[-1].removeprefix("no-")))
 
 
-def _run_tyro(cls: type[C], flags: list[str]) -> C:
+@lru_cache(maxsize=8)  # the runs of a sweep share their preset
+def _run_tyro(cls: type[C], flags: tuple[str, ...]) -> C:
     """Runs the parser and turns its boxed message into one line."""
     errors = io.StringIO()
     try:

@@ -106,7 +106,8 @@ class Board:
             self.say(f"failed: {name}: {row.error}")
         elif self._live is None:
             value = "" if row.value is None else f", {self.metric} {row.value:.4g}"
-            self.say(f"{row.status}: {name}{value} ({self.line()})")
+            count = self.count()
+            self.say(f"{count['done'] + count['failed']}/{self.total} {row.status}: {name}{value}")
 
     def show(self) -> None:
         """Brings the table up to date."""

@@ -191,18 +191,19 @@ class Optuna:
 
     def __init__(self, definition: Definition, records: Sequence[dict[str, Any]] = ()) -> None:
         import optuna
-        from ray import tune
+        from optuna.distributions import CategoricalDistribution, FloatDistribution
         from ray.tune.search.optuna import OptunaSearch
 
         search = definition.search
         assert search is not None
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        domains = {name: getattr(tune, kind) for name, (kind, _) in search.space.items()}
         space = {
-            name: domains[name](of) if kind == "choice" else domains[name](*of)
+            name: CategoricalDistribution(of)
+            if kind == "choice"
+            else FloatDistribution(*of, log=kind == "loguniform")
             for name, (kind, of) in search.space.items()
         }
-        self._definition, self._search = definition, search
+        self._definition = definition
         # Another seed in each sitting: the first draws of the last one are not drawn again.
         self._searcher: Any = OptunaSearch(
             space, metric="value", mode=search.mode, seed=search.seed + len(records)
@@ -228,7 +229,7 @@ class Optuna:
             return None
         asked = str(number)
         drawn = self._searcher.suggest(asked)
-        settings = {name: _short(v) if isinstance(v, float) else v for name, v in _flat(drawn)}
+        settings = {k: _short(v) if isinstance(v, float) else v for k, v in drawn.items()}
         trial = _sample(self._definition, number, settings)
         self.records.append(
             {"name": trial.name, "settings": settings, "value": None, "ended": False}
@@ -244,11 +245,3 @@ class Optuna:
         else:
             result = {} if value is None else {"value": value}
             self._searcher.on_trial_complete(record["asked"], result, error=value is None)
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", value
