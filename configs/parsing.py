@@ -67,7 +67,7 @@ def _parse(cls: type[C], args: Sequence[str], preset: Sequence[str]) -> C:
         if name not in known and name != "help":
             raise ValueError(unknown("flag", f"--{name}", [f"--{k}" for k in known]))
     _refuse_extra(flags, known)
-    config = _run_tyro(cls, tuple(flags))
+    config = _run_tyro(cls, flags)
     check_sizes(config)
     try:
         (config.run_dir or "").encode()
@@ -88,7 +88,7 @@ def _parse(cls: type[C], args: Sequence[str], preset: Sequence[str]) -> C:
     _refuse_unused(own, config)
     if preset_flags:
         # What flags after a preset make useless is dropped; what is useless in itself is wrong.
-        _refuse_unused(preset_flags, _run_tyro(cls, tuple(preset_flags)), config)
+        _refuse_unused(preset_flags, _run_tyro(cls, preset_flags), config)
     if "compile" not in given:
         config = replace(config, compile=_pays_to_compile(config))
     return config
@@ -239,9 +239,14 @@ def _name(token: str) -> str:
     return ".".join((*path[:-1], path[-1].removeprefix("no-")))
 
 
-@lru_cache(maxsize=8)  # the runs of a sweep share their preset
-def _run_tyro(cls: type[C], flags: tuple[str, ...]) -> C:
+def _run_tyro(cls: type[C], flags: Sequence[str]) -> C:
     """Runs the parser and turns its boxed message into one line."""
+    config: C = _cached_tyro(cls, tuple(flags))  # type: ignore[arg-type]  # a class has a hash
+    return config
+
+
+@lru_cache(maxsize=8)  # the runs of a sweep share their preset
+def _cached_tyro(cls: Any, flags: tuple[str, ...]) -> Any:
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):

@@ -163,7 +163,5 @@ def open_before(definition: Definition, storage: Storage, root: str) -> list[dic
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{root}/{FILE} is not of a sweep: {error}") from None
     if different:
-        raise ValueError(
-            f"{root} holds another sweep ({'; '.join(different)}): give another --out"
-        )
+        raise ValueError(f"{root} holds another sweep ({'; '.join(different)}): give another --out")
     return list(records)

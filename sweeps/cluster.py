@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -16,8 +17,8 @@ from sweeps.definition import Definition
 from sweeps.search import Job
 from sweeps.trial import Outcome, run_trial
 
-ANSWER = 25.0
-"""Seconds in which a cluster has to answer."""
+CONNECT, ANSWER = 5.0, 24.0
+"""Seconds in which a cluster has to take a connection, and to answer."""
 STORE_BYTES = 100 << 20
 """Of Ray's store of objects, through which nothing but settings goes."""
 LOST = "lost"
@@ -75,7 +76,8 @@ class Cluster:
         self._running: dict[Any, Job] = {}
         self._slots, self._looked = 0, -math.inf
         if self.slots() < 1:
-            most = max((n["Resources"] for n in self._nodes()), key=self._order, default={})
+            machines: list[dict[str, float]] = [node["Resources"] for node in self._nodes()]
+            most = max(machines, key=self._order, default={})
             self.close()
             raise ValueError(
                 f"no machine has what a run takes (`resources`: {definition.cpu:g} CPUs, "
@@ -146,7 +148,15 @@ def check_address(address: str) -> None:
         ValueError: If it does not answer.
     """
     if address.startswith("ray://"):
-        raise ValueError(f"`--address` should be HOST:PORT of the head, or auto. Received {address}")
+        raise ValueError(
+            f"`--address` should be HOST:PORT of the head, or auto. Received {address}"
+        )
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        try:  # what is not there at all says so at once
+            socket.create_connection((host, int(port)), timeout=CONNECT).close()
+        except OSError as error:
+            raise ValueError(f"the cluster at {address} does not answer: {error}") from None
     code = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False)"
     command = [sys.executable, "-c", code, address]
     try:

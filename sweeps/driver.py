@@ -72,6 +72,8 @@ class Driver:
         self._deaths: Counter[str] = Counter()
         self._reached: dict[str, int] = {}  # the last checkpoint at a death
         board.total, board.records = chooser.total, chooser.records
+        for trial, step, value in chooser.paused():
+            board.set(trial, "stopped", step=step, value=value)
 
     def run(self) -> int:
         """Does all runs that are not done; returns the exit code of the program."""
@@ -156,7 +158,7 @@ class Driver:
 
     def _checkpoint(self, name: str) -> int:
         """The step of the last checkpoint, 0 without one."""
-        steps = (int(n) for n in self.storage.list(f"{name}/checkpoint") if n.isdecimal())
+        steps = (int(n) for n in self.storage.names(f"{name}/checkpoint") if n.isdecimal())
         return max(steps, default=0)
 
     def _asked(self, job: Job, outcome: Outcome) -> None:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from configs.messages import unknown
-
 METRICS: dict[str, tuple[str, ...]] = {
     "train": (
         "visits.area_under_curve",
@@ -25,13 +23,6 @@ METRICS: dict[str, tuple[str, ...]] = {
 }
 """Of each program; the first is the default."""
 DEFAULT_METRICS = {program: names[0] for program, names in METRICS.items()}
-
-
-def check_metric(program: str, name: Any) -> None:
-    """Raises a ValueError for what no summary of the program holds."""
-    if name not in METRICS[program]:
-        hint = unknown("metric", str(name), METRICS[program])
-        raise ValueError(hint.replace("--help lists all flags.", f"Known: {METRICS[program]}"))
 
 
 def read_metric(summary: Mapping[str, Any], name: str) -> float | None:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
-from sweeps.definition import Definition, Search
+from sweeps.definition import Definition
 from sweeps.expansion import Trial, expand, trials_of
-
-TRIES = 100
-"""Draws for each sample, before a space counts as used up."""
+from sweeps.spaces import Search, corners, draws, shorten
 
 
 class Job(NamedTuple):
@@ -28,7 +24,8 @@ class Chooser(Protocol):
 
     Attributes:
         total: How many runs there will be.
-        records: What it was told, as JSON; a chooser that is given them goes on from there.
+        records: What it was told, as JSON; a chooser that is given them goes on from there, and
+            hands out once more, first of all, what has ended.
     """
 
     total: int
@@ -36,6 +33,10 @@ class Chooser(Protocol):
 
     def next(self) -> Job | None:
         """Returns what to do next; None if there is nothing now."""
+        ...
+
+    def paused(self) -> list[tuple[Trial, int, float | None]]:
+        """Returns the runs that wait to be judged, with their steps and values."""
         ...
 
     def tell(self, name: str, step: int, value: float | None, *, ended: bool) -> None:
@@ -55,55 +56,11 @@ def make_chooser(definition: Definition, records: Sequence[dict[str, Any]] = ())
     if search.metric.startswith("evaluation.") and not definition.base.get("eval-every"):
         raise ValueError(f"metric {search.metric} needs `base.eval-every`")
     if search.method == "optuna":
-        for i, settings in enumerate(_corners(search)):
+        for i, settings in enumerate(corners(search)):
             _sample(definition, i, settings)
         return Optuna(definition, records)
     trials = [_sample(definition, i, point) for i, point in enumerate(draws(search))]
     return Asha(search, trials, records) if search.method == "asha" else Listed(trials)
-
-
-def draws(search: Search) -> Iterator[dict[str, Any]]:
-    """Yields samples, all different.
-
-    Raises:
-        ValueError: If the space has fewer.
-    """
-    rng = np.random.default_rng(search.seed)
-    seen: list[dict[str, Any]] = []
-    for _ in range(TRIES * search.num_samples):
-        if len(seen) == search.num_samples:
-            return
-        point = {name: _draw(rng, kind, of) for name, (kind, of) in search.space.items()}
-        if point not in seen:
-            seen.append(point)
-            yield point
-    if len(seen) < search.num_samples:
-        raise ValueError(
-            f"`search.num_samples` should be at most {len(seen)}: the space has no more. Received "
-            f"{search.num_samples}"
-        )
-
-
-def _draw(rng: np.random.Generator, kind: str, of: list[Any]) -> Any:
-    if kind == "choice":
-        return of[int(rng.integers(len(of)))]
-    low, high = of
-    if kind == "uniform":
-        return _short(rng.uniform(low, high))
-    return _short(math.exp(rng.uniform(math.log(low), math.log(high))))
-
-
-def _short(value: float) -> float:
-    """Six digits: names, flags and files can hold them."""
-    return float(f"{value:.6g}")
-
-
-def _corners(search: Search) -> Iterator[dict[str, Any]]:
-    """Each choice and each bound once."""
-    first = {name: of[0] for name, (_, of) in search.space.items()}
-    yield first
-    for name, (_, of) in search.space.items():
-        yield from ({**first, name: value} for value in of[1:])
 
 
 def _sample(definition: Definition, number: int, settings: dict[str, Any]) -> Trial:
@@ -120,6 +77,9 @@ class Listed:
 
     def next(self) -> Job | None:
         return Job(self._waiting.popleft(), math.inf) if self._waiting else None
+
+    def paused(self) -> list[tuple[Trial, int, float | None]]:
+        return []
 
     def tell(self, name: str, step: int, value: float | None, *, ended: bool) -> None:
         pass
@@ -147,12 +107,17 @@ class Asha:
         self._trials = {trial.name: trial for trial in trials}
         self._rungs: list[dict[str, float]] = []  # score by name
         self._busy: set[str] = set()  # runs, or has ended
+        self._values: dict[str, tuple[int, float | None]] = {}  # at the last rung
         for record in records:
             self.tell(**record)
+        self._ended = deque(record["name"] for record in records if record["ended"])
         known = {record["name"] for record in records}
         self._new = deque(trial for trial in trials if trial.name not in known)
 
     def next(self) -> Job | None:
+        if self._ended:
+            name = self._ended.popleft()
+            return Job(self._trials[name], self._first * self._factor ** self._above(name))
         for k in reversed(range(len(self._rungs))):
             scores = self._rungs[k]
             best = sorted(scores, key=scores.__getitem__, reverse=True)
@@ -173,12 +138,22 @@ class Asha:
             self._busy.add(name)
             return
         self._busy.discard(name)
-        score = -math.inf if value is None else self._sign * value
-        k = 0
-        while self._first * self._factor ** (k + 1) <= step:
-            k += 1
+        self._values[name] = step, value
+        k = self._above(name) - 1
         self._rungs += [{} for _ in range(k + 1 - len(self._rungs))]
-        self._rungs[k][name] = score
+        self._rungs[k][name] = -math.inf if value is None else self._sign * value
+
+    def paused(self) -> list[tuple[Trial, int, float | None]]:
+        waiting = self._values.keys() - self._busy
+        return [(self._trials[name], *self._values[name]) for name in sorted(waiting)]
+
+    def _above(self, name: str) -> int:
+        """The first rung that a run has not reached."""
+        step, _ = self._values.get(name, (0, None))
+        k = 0
+        while self._first * self._factor**k <= step:
+            k += 1
+        return k
 
 
 class Optuna:
@@ -213,13 +188,7 @@ class Optuna:
         for record in records:
             trial = _sample(definition, len(self.records), record["settings"])
             self.records.append({**record, "asked": None})
-            if record["ended"]:
-                failed = record["value"] is None
-                self._searcher.add_evaluated_point(
-                    record["settings"], record["value"], error=failed
-                )
-            else:
-                self._waiting.append(Job(trial, math.inf))
+            self._waiting.append(Job(trial, math.inf))
 
     def next(self) -> Job | None:
         if self._waiting:
@@ -229,13 +198,16 @@ class Optuna:
             return None
         asked = str(number)
         drawn = self._searcher.suggest(asked)
-        settings = {k: _short(v) if isinstance(v, float) else v for k, v in drawn.items()}
+        settings = {k: shorten(v) if isinstance(v, float) else v for k, v in drawn.items()}
         trial = _sample(self._definition, number, settings)
         self.records.append(
             {"name": trial.name, "settings": settings, "value": None, "ended": False}
             | {"asked": asked}
         )
         return Job(trial, math.inf)
+
+    def paused(self) -> list[tuple[Trial, int, float | None]]:
+        return []
 
     def tell(self, name: str, step: int, value: float | None, *, ended: bool) -> None:
         record = next(r for r in self.records if r["name"] == name)

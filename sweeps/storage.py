@@ -28,7 +28,7 @@ class Storage(Protocol):
         """Writes a file as a whole, or not at all."""
         ...
 
-    def list(self, path: str) -> list[str]:
+    def names(self, path: str) -> list[str]:
         """Returns the names in a folder, none if it is not there."""
         ...
 
@@ -72,7 +72,7 @@ class Folder:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, text)
 
-    def list(self, path: str) -> list[str]:
+    def names(self, path: str) -> list[str]:
         folder = self.root / path
         return sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
 
@@ -116,7 +116,7 @@ class Bucket:
     def write(self, path: str, text: str) -> None:
         self.put(path, text.encode())
 
-    def list(self, path: str) -> list[str]:
+    def names(self, path: str) -> list[str]:
         return sorted(info.base_name for info in self._infos(path, recursive=False))
 
     def lock(self) -> IO[str] | None:

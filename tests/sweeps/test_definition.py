@@ -71,7 +71,7 @@ def test_a_number_without_a_dot_is_a_number_nevertheless(tmp_path: Path) -> None
     ],
 )
 def test_bad_files_are_one_line(text: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=".") as error:
         read_sweep(write(tmp_path, text))
     assert message in str(error.value)
     assert "\n" not in str(error.value)

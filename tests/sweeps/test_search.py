@@ -36,7 +36,9 @@ def test_random_draws_follow_from_the_seed(tmp_path: Path) -> None:
 
 def test_a_space_may_be_used_up(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="should be at most 2: the space has no more. Received 3"):
-        make_chooser(sweep(tmp_path, "num_samples: 3", "space: {activation: {choice: [relu, elu]}}"))
+        make_chooser(
+            sweep(tmp_path, "num_samples: 3", "space: {activation: {choice: [relu, elu]}}")
+        )
 
 
 def test_a_metric_needs_what_measures_it(tmp_path: Path) -> None:
@@ -82,6 +84,7 @@ def test_where_it_was_after_a_restart(tmp_path: Path) -> None:
     following = again.next()
     assert following is not None
     assert (following.trial.name, following.until) == (jobs[2].trial.name, 30)
+    assert again.paused() == [(job.trial, 10, float(i)) for i, job in enumerate(jobs[:2]) if job]
     following = again.next()  # of it nothing is known but its folder
     assert following is not None
     assert (following.trial.name, following.until) == (jobs[3].trial.name, 10)
@@ -108,10 +111,15 @@ def test_optuna_learns_from_those_before_and_goes_on(tmp_path: Path) -> None:
     text = "method: optuna, num_samples: 30, mode: max"
     space = "space: {dqn.tau: {uniform: [0.1, 0.9]}}"
     chooser = make_chooser(sweep(tmp_path, text, space))
-    taus = []
+    taus: list[float] = []
     for i in range(30):
         if i == 15:
             chooser = make_chooser(sweep(tmp_path, text, space), chooser.records)
+            for tau in taus:  # what has ended comes once more, and is known already
+                job = chooser.next()
+                assert job is not None
+                assert job.trial.settings["dqn.tau"] == tau
+                chooser.tell(job.trial.name, 1, -abs(tau - 0.7), ended=True)
         job = chooser.next()
         assert job is not None
         assert job.until == math.inf
@@ -132,7 +140,8 @@ def test_optuna_gives_back_what_was_running(tmp_path: Path) -> None:
     assert two is not None
     chooser.tell(one.trial.name, 1, None, ended=True)  # it has failed
     again = make_chooser(sweep(tmp_path, text), chooser.records)
-    following = again.next()
-    assert following is not None
-    assert following.trial == two.trial
+    for job in (one, two):
+        following = again.next()
+        assert following is not None
+        assert following.trial == job.trial
     assert len(names(again)) == 1

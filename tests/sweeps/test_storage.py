@@ -17,12 +17,12 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 def test_files_come_back(storage: Storage) -> None:
     assert storage.read("a/b") is None
-    assert storage.list("a") == []
+    assert storage.names("a") == []
     storage.write("a/b", "1")
     storage.write("a/b", "é")
     storage.write("a/c", "")
     assert storage.read("a/b") == "é"
-    assert storage.list("a") == ["b", "c"]
+    assert storage.names("a") == ["b", "c"]
 
 
 def test_a_run_is_there_for_the_next_one(storage: Storage, tmp_path: Path) -> None:
@@ -39,7 +39,9 @@ def test_a_run_is_there_for_the_next_one(storage: Storage, tmp_path: Path) -> No
         bring()
     assert storage.read("run,x=1/metrics.csv") == "1\n2\n"
     with storage.work("run,x=1") as (folder, _):
-        found = {str(f.relative_to(folder)): f.read_text() for f in folder.rglob("*") if f.is_file()}
+        found = {
+            str(f.relative_to(folder)): f.read_text() for f in folder.rglob("*") if f.is_file()
+        }
     assert found == {"checkpoint/9/state": "nine", "metrics.csv": "1\n2\n"}
 
 

@@ -33,7 +33,8 @@ def test_it_is_the_same_run_as_by_hand(config: RunConfig, tmp_path: Path) -> Non
     assert supervise.main([*flags.split(), "--run-dir", str(tmp_path / "hand")]) == 0
     assert table(tmp_path, "a") == table(tmp_path, "hand")
     ours, theirs = (
-        {f.name.split(".tfevents")[0] for f in (tmp_path / name).iterdir()} for name in ("a", "hand")
+        {f.name.split(".tfevents")[0] for f in (tmp_path / name).iterdir()}
+        for name in ("a", "hand")
     )
     assert ours == theirs | {"log.txt"}
     summary = json.loads((tmp_path / "a" / "summary.json").read_text())
@@ -103,7 +104,7 @@ def test_it_waits_for_whoever_has_its_folder(
             super().__init__(*args)  # type: ignore[arg-type]  # as they came
 
     monkeypatch.setattr(trial, "SupervisedTrainer", Busy)
-    monkeypatch.setattr(trial.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     assert run_trial(str(tmp_path), "a", config, METRIC).status == "done"
     assert len(made) == 3
     monkeypatch.setattr(trial, "PATIENCE", -1.0)
