@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -28,8 +27,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """Runs the program.
 
     Returns:
-        The exit code: 0, 1 if runs have failed, 2 for bad input, 75 after a SIGTERM ("the same
-        command goes on"), 130 after Ctrl-C.
+        The exit code: 0, 1 if runs have failed or the storage does not answer, 2 for bad input, 75
+        after a SIGTERM ("the same command goes on"), 130 after Ctrl-C.
     """
     try:
         flags = _parser().parse_args(args)
@@ -37,6 +36,13 @@ def main(args: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"sweep.py: error: {one_line(error)}", file=sys.stderr)
         return 2
+    except ImportError as error:
+        needs = "pip install 'adalin-rl[sweep]'"
+        print(f"sweep.py: error: {one_line(error)}: {needs}", file=sys.stderr)
+        return 2
+    except OSError as error:  # runs are broken off, where their last checkpoints are
+        print(f"sweep.py: stopped: {one_line(error)}; the same command goes on", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:  # the second one, or before the first run
         return 130
 
@@ -76,7 +82,6 @@ def _sweep(flags: argparse.Namespace, console: Console) -> int:
 
     root = out if "://" in out else str(Path(out).absolute())  # workers are elsewhere
     cluster = Cluster(definition, root, flags.address, flags.num_cpus)
-    threading.excepthook = lambda _: None  # Ray's threads at the end
     try:
         lock = storage.lock()
         board = Board(definition, storage, console)

@@ -21,20 +21,27 @@ CONNECT, ANSWER = 5.0, 24.0
 """Seconds in which a cluster has to take a connection, and to answer."""
 STORE_BYTES = 100 << 20
 """Of Ray's store of objects, through which nothing but settings goes."""
+_ROUNDING = 1e-9
 LOST = "lost"
 """Status of a run whose process or machine ended; it goes on from its checkpoint elsewhere."""
 
 
 @dataclass(frozen=True)
-class _Share:
+class Share:
+    """What a run takes."""
+
     cpu: float
     gpu: float
 
     def fits(self, resources: dict[str, float]) -> int:
         """How many such shares a machine has."""
-        by_cpu = int(resources.get("CPU", 0) / self.cpu + 1e-9)
-        by_gpu = math.inf if not self.gpu else int(resources.get("GPU", 0) / self.gpu + 1e-9)
-        return int(min(by_cpu, by_gpu))
+        by_cpu = int(resources.get("CPU", 0) / self.cpu + _ROUNDING)
+        gpus = int(resources.get("GPU", 0))
+        if not self.gpu:
+            return by_cpu
+        if self.gpu > 1:
+            return min(by_cpu, gpus // int(self.gpu))
+        return min(by_cpu, gpus * int(1 / self.gpu + _ROUNDING))  # a share is of one GPU
 
 
 class Cluster:
@@ -47,20 +54,16 @@ class Cluster:
         num_cpus: CPUs to start it with; None: all.
 
     Raises:
-        ValueError: If Ray is not installed, the cluster does not answer, or no machine of it has
-            what a run takes.
+        ValueError: If the cluster does not answer, or no machine of it has what a run takes.
+        ImportError: If Ray is not installed.
     """
 
     def __init__(
         self, definition: Definition, root: str, address: str | None, num_cpus: int | None = None
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody else's affair
-        try:
-            import ray
-        except ImportError as error:
-            raise ValueError(
-                f"Ray is not installed: pip install 'adalin-rl[sweep]' ({error})"
-            ) from None
+        import ray
+
         if address is not None:
             check_address(address)
         self.ray: Any = ray
@@ -71,7 +74,7 @@ class Cluster:
             logging_level="ERROR",
             **({"num_cpus": num_cpus, **local} if address is None else {}),
         )
-        self._share = _Share(definition.cpu, definition.gpu)
+        self._share = Share(definition.cpu, definition.gpu)
         self._root, (self._metric, _) = root, definition.metric
         self._running: dict[Any, Job] = {}
         self._slots, self._looked = 0, -math.inf

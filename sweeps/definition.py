@@ -157,4 +157,6 @@ def _number(
     if value < 0 or (above and value == 0):
         bound = "above 0" if above else "at least 0"
         raise ValueError(f"`{of}.{name}` should be {bound}. Received {value:g}")
+    if value > 1 and value != int(value):
+        raise ValueError(f"`{of}.{name}` should be whole if above 1. Received {value:g}")
     return value

@@ -48,7 +48,8 @@ def make_chooser(definition: Definition, records: Sequence[dict[str, Any]] = ())
     """Returns what hands out the runs of a sweep, all of whose settings it has checked.
 
     Raises:
-        ValueError: If a program would refuse settings, or Ray is needed and not installed.
+        ValueError: If a program would refuse settings.
+        ImportError: If Ray or Optuna is needed and not installed.
     """
     search = definition.search
     if search is None:

@@ -83,10 +83,24 @@ def test_the_programs_do_not_know_ray() -> None:
 def test_without_ray_there_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    assert sweep.main([str(write(tmp_path, TINY)), "--out", str(tmp_path / "out")]) == 2
-    assert "Ray is not installed: pip install 'adalin-rl[sweep]'" in lines(capsys)
+    for module in ("ray", "pyarrow"):
+        monkeypatch.setitem(sys.modules, module, None)
+    path = write(tmp_path, TINY)
+    for out in (str(tmp_path / "out"), f"file://{tmp_path}/out"):
+        assert sweep.main([str(path), "--out", out]) == 2
+        assert "pip install 'adalin-rl[sweep]'" in lines(capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_storage_that_fails_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: str) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("sweep.open_storage", fails)
+    assert sweep.main([str(write(tmp_path, TINY)), "--out", "s3://bucket/x"]) == 1
+    assert "stopped: no network; the same command goes on" in lines(capsys)
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def test_a_number_without_a_dot_is_a_number_nevertheless(tmp_path: Path) -> None
         (HEAD + "seeds: {per_trial: 2}\n", "`seeds.per_trial` should be at most 1. Received 2"),
         (HEAD + "resources: {cpu: 0}\n", "`resources.cpu` should be above 0. Received 0"),
         (HEAD + "resources: {gpu: -1}\n", "`resources.gpu` should be at least 0. Received -1"),
+        (HEAD + "resources: {gpu: 1.5}\n", "`resources.gpu` should be whole if above 1"),
         (HEAD + "resources: {gpu: x}\n", "`resources.gpu` should be a finite number. Received x"),
         (HEAD + SEARCH + "grid: {env: [x]}\n", "give `search`, or `grid` and `arms`, not both"),
         (HEAD + SEARCH + "seeds: {count: 2, per_trial: 1}\n", "a sample is one run"),
