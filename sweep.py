@@ -91,10 +91,8 @@ def _sweep(flags: argparse.Namespace, console: Console) -> int:
     finally:
         cluster.close()
     board.say(board.line())
-    board.say(
-        f"everything is in {out}; to look at it:\ntensorboard --logdir {out}\n"
-        f"python report.py {out}"
-    )
+    report = "" if "://" in out else f"\npython report.py {out}"
+    board.say(f"everything is in {out}; to look at it:\ntensorboard --logdir {out}{report}")
     return code
 
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from configs import differences
 from sweeps.definition import Definition
@@ -83,9 +84,9 @@ class Board:
             parts.append(f"best {self.metric} {best[1]:.4g} ({best[0]})")
         return ", ".join(parts)
 
-    def table(self) -> Table:
-        """Returns what runs, and the score."""
-        table = Table(title=self.line(), title_justify="left")
+    def table(self) -> Group:
+        """Returns the score, and what runs."""
+        table = Table()
         for title in ("running", "since"):
             table.add_column(title, justify="right" if title == "since" else "left")
         running = [(n, r) for n, r in self.rows.items() if r.status == "running"]
@@ -93,7 +94,7 @@ class Board:
             table.add_row(name, f"{time.monotonic() - row.since:.0f} s")
         if len(running) > SHOWN:
             table.add_row(f"and {len(running) - SHOWN} more", "")
-        return table
+        return Group(Text(self.line()), table) if running else Group(Text(self.line()))
 
     def say(self, text: str) -> None:
         """Prints a line; above the table, if there is one."""

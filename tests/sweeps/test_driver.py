@@ -217,5 +217,5 @@ def test_the_table_shows_what_runs(tmp_path: Path) -> None:
     console = Console(record=True, width=200)
     console.print(sitting.board.table())
     text = console.export_text()
-    assert "1/4 done, 3 running, best average_online_accuracy 0.5" in " ".join(text.split())
+    assert "1/4 done, 3 running, best average_online_accuracy 0.5" in text
     assert text.count(" s") >= 3
