@@ -77,6 +77,7 @@ class Cluster:
         self._share = Share(definition.cpu, definition.gpu)
         self._root, (self._metric, _) = root, definition.metric
         self._running: dict[Any, Job] = {}
+        self._stopped: set[Any] = set()  # a second signal would break a run off
         self._slots, self._looked = 0, -math.inf
         if self.slots() < 1:
             machines: list[dict[str, float]] = [node["Resources"] for node in self._nodes()]
@@ -135,8 +136,9 @@ class Cluster:
         return outcome
 
     def stop(self) -> None:
-        """Lets all runs save their state and end, as Ctrl-C does."""
-        for ref in self._running:
+        """Lets all runs save their state and end, as the first Ctrl-C does."""
+        for ref in self._running.keys() - self._stopped:
+            self._stopped.add(ref)
             self.ray.cancel(ref)
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ class Workers(Protocol):
         ...
 
     def stop(self) -> None:
-        """Lets all runs save and end."""
+        """Lets all runs save and end; called again, those that it was not called for."""
         ...
 
 
@@ -80,6 +80,8 @@ class Driver:
         with on_interrupt(self._interrupt), self.board:
             self.board.save(now=True)
             while self._hand_out() or self.workers.running:
+                if self.interrupted is not None:
+                    self.workers.stop()
                 for job, outcome in self.workers.wait(TICK):
                     self._take(job, outcome)
                 self.board.save()
@@ -175,7 +177,6 @@ class Driver:
             self.board.save(now=True)
 
     def _interrupt(self, number: int) -> None:
-        """Stops all runs; what they have is saved."""
+        """Ends the sweep; what runs have is saved."""
         self.interrupted = number
         self.board.say("stopping: runs save where they are; the same command goes on")
-        self.workers.stop()

@@ -20,8 +20,9 @@ from training.rundir import BusyError
 
 FAILED, LOG = "failed", "log.txt"
 """A folder of the sweep with a line for each run that failed; what a run printed, beside it."""
-PATIENCE = 60.0
-"""Seconds in which the process that had the run before, whose machine is lost, has to end."""
+PATIENCE = 180.0
+"""Seconds in which the process that had the run before, whose machine is lost, has to end, or the
+server of a shared folder to take its lock back (NFS: 90)."""
 
 
 @dataclass(frozen=True)
