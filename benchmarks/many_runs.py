@@ -1,4 +1,4 @@
-"""What a sweep costs and survives: ``python benchmarks/sweeps.py > docs/sweeps.md``.
+"""What a sweep costs and survives: ``python benchmarks/many_runs.py > docs/sweeps.md``.
 
 Needs the extra `sweep` and two CPU cores; about ten minutes.
 """
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=["faults", "nodes", "overhead", "scale"])
     parts = parser.parse_args().parts
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    print("# Sweeps\n\nMade by `python benchmarks/sweeps.py > docs/sweeps.md`", end="")
+    print("# Sweeps\n\nMade by `python benchmarks/many_runs.py > docs/sweeps.md`", end="")
     print(f" on {os.cpu_count()} CPU cores ({platform.machine()}), also busy with other work.")
     with tempfile.TemporaryDirectory() as folder:
         for part in parts:
@@ -100,7 +100,7 @@ def nodes(folder: Path) -> None:
 
 def overhead(folder: Path) -> None:
     """The same runs by hand, one after the other, and by a sweep, one at once."""
-    path = write(folder, "long", steps=12_000, seeds=1)
+    path = write(folder, "long", steps=8_000, seeds=1)
     out, hand = folder / "long", folder / "hand"
     by_sweep = finish(start(path, out, "--max-concurrent", "1"))
     begin = time.monotonic()
@@ -111,7 +111,7 @@ def overhead(folder: Path) -> None:
     by_hand = time.monotonic() - begin
     same, runs = compare(hand, out)
     print("\n## Overhead\n")
-    print(f"{runs} runs of 12,000 steps, one at a time; `metrics.csv` of {same} are equal. Seconds")
+    print(f"{runs} runs of 8,000 steps, one at a time; `metrics.csv` of {same} are equal. Seconds")
     print("of training are those of `summary.json`; the rest is what starts and ends processes.\n")
     print("| | seconds | of training | beside training | share |\n|---|---|---|---|---|")
     for name, wall, where in (("by hand", by_hand, hand), ("by a sweep", by_sweep, out)):
@@ -119,12 +119,13 @@ def overhead(folder: Path) -> None:
         more = wall - inner
         row = f"| {name} | {wall:.1f} | {inner:.1f} | {more:.1f} | {more / inner:.1%} |"
         print(row)
+    print(f"\nThe sweep takes {by_sweep / by_hand:.2f} times as long as the runs by hand.")
 
 
 def scale(folder: Path) -> None:
     """What one run takes, and what the driver does for each, times ten thousand."""
     path, out = folder / "one.yaml", folder / "one"
-    path.write_text("program: train\nbase: {total-steps: 30000}\n")
+    path.write_text("program: train\nbase: {total-steps: 10000}\n")
     finish(start(path, out))
     files = [file for file in next(out.glob("seed=*")).rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
@@ -138,7 +139,7 @@ def scale(folder: Path) -> None:
         ("`sweep.json` at its end, written in s", "", f"{write_all:.2f}"),
     )
     print("\n## 10,000 runs\n")
-    print("A run of 30,000 steps (DQN, CartPole, one seed), and the driver beside runs that do")
+    print("A run of 10,000 steps (DQN, CartPole, one seed), and the driver beside runs that do")
     print("nothing (2,000 of them). The last column is calculated: ten thousand times the first.\n")
     print("| | one run | 10,000 runs |\n|---|---|---|")
     for name, one, many in rows:
