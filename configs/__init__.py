@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from configs.messages import one_line
-from configs.parsing import DEFAULT, FOLDER, differences, parse_as
+from configs.parsing import DEFAULT, FOLDER, as_flags, differences, parse_as
 from configs.presets import read_yaml
 from configs.reinforcement import Config
 from configs.schema import RunConfig
@@ -21,6 +21,7 @@ __all__ = [
     "Config",
     "RunConfig",
     "SupervisedConfig",
+    "as_flags",
     "differences",
     "one_line",
     "parse",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,12 +35,13 @@ COMPILE_FROM = 50_000
 C = TypeVar("C", bound=RunConfig)
 
 
-def parse_as(cls: type[C], args: Sequence[str]) -> C:
+def parse_as(cls: type[C], args: Sequence[str], preset: Sequence[str] = ()) -> C:
     """Reads the command line.
 
     Args:
         cls: The settings that are wanted.
         args: The flags; ``--config FILE`` (more than once, if wanted) puts a preset before them.
+        preset: Flags of one more preset, see ``as_flags``.
 
     Returns:
         The settings, with all names checked.
@@ -49,14 +51,15 @@ def parse_as(cls: type[C], args: Sequence[str]) -> C:
         SystemExit: After ``--help``.
     """
     try:
-        return _parse(cls, args)
+        return _parse(cls, args, preset)
     except ValueError as error:
         raise ValueError(one_line(error)) from error
 
 
-def _parse(cls: type[C], args: Sequence[str]) -> C:
-    own, presets = _take_configs(list(args))
-    preset_flags = [flag for preset in presets for flag in _preset_flags(cls, preset)]
+def _parse(cls: type[C], args: Sequence[str], preset: Sequence[str]) -> C:
+    own, files = _take_configs(list(args))
+    preset_flags = [flag for file in files for flag in as_flags(cls, read_yaml(file), str(file))]
+    preset_flags += preset
     flags = preset_flags + own
     given = _names(flags)
     known = dict(_settings(cls))
@@ -135,17 +138,22 @@ def _take_configs(args: list[str]) -> tuple[list[str], list[Path]]:
     return rest, presets
 
 
-def _preset_flags(cls: type[RunConfig], path: Path) -> list[str]:
+def as_flags(cls: type[RunConfig], settings: Mapping[str, Any], where: str) -> list[str]:
+    """Returns nested settings, as a preset holds them, as flags.
+
+    Raises:
+        ValueError: For the first that is no setting, or cannot have its value; ``where`` it is.
+    """
     known = dict(_settings(cls))
     flags: dict[str, list[str]] = {}
-    for key, value in _leaves(read_yaml(path)):
+    for key, value in _leaves(settings):
         name = key.replace("_", "-")
         try:
             if name in flags:
                 raise ValueError(f"{name} is there twice")
             flags[name] = _as_flags(name, value, known)
         except ValueError as error:
-            raise ValueError(f"{error} (in {path})") from None
+            raise ValueError(f"{error} (in {where})") from None
     return [token for tokens in flags.values() for token in tokens]
 
 
@@ -181,7 +189,7 @@ def _negated(section: str, last: str) -> str:
     return f"{section}.no-{last}" if section else f"--no-{last.removeprefix('--')}"
 
 
-def _leaves(mapping: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in mapping.items():
         if isinstance(value, dict) and value:
             yield from _leaves(value, f"{prefix}{key}.")
@@ -231,8 +239,14 @@ def _name(token: str) -> str:
     return ".".join((*path[:-1], path[-1].removeprefix("no-")))
 
 
-def _run_tyro(cls: type[C], flags: list[str]) -> C:
+def _run_tyro(cls: type[C], flags: Sequence[str]) -> C:
     """Runs the parser and turns its boxed message into one line."""
+    config: C = _cached_tyro(cls, tuple(flags))  # type: ignore[arg-type]  # a class has a hash
+    return config
+
+
+@lru_cache(maxsize=8)  # the runs of a sweep share their preset
+def _cached_tyro(cls: Any, flags: tuple[str, ...]) -> Any:
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):

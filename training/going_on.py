@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -99,6 +99,8 @@ class Resumable(ABC):
         self.looked = True  # at what the last step has brought
         self.next_look = 0.0  # the step at which there is something to see
         self.seconds_before = 0.0  # before an interruption
+        self.on_look: Callable[[], None] = _nothing  # for somebody who follows the run
+        self.on_saved: Callable[[], None] = _nothing  # after each checkpoint
 
     @abstractmethod
     def make_agent(self) -> None:
@@ -211,6 +213,7 @@ class Resumable(ABC):
             return
         self.tracker.scalar("time/checkpoint_seconds", saved.seconds, self.step)
         self.tracker.scalar("time/checkpoint_megabytes", saved.bytes / 1e6, self.step)
+        self.on_saved()
 
     def warn(self, text: str) -> None:
         """Tells of something that does not stop the run."""
@@ -229,3 +232,7 @@ class Resumable(ABC):
         self.close()
         self.checkpoints.close()
         self._own.lock.close()
+
+
+def _nothing() -> None:
+    pass

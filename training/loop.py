@@ -152,6 +152,7 @@ class Loop(Resumable):
         if self.due(config.checkpoint_every or self.total_steps) and not last:
             self.before_saving()
             self.save()
+        self.on_look()
 
     def _switched(self) -> bool:
         now = self.summary.now

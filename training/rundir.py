@@ -16,6 +16,10 @@ from configs import RunConfig, differences, read_yaml
 LOCK = ".lock"
 
 
+class BusyError(ValueError):
+    """Another process works in the folder."""
+
+
 class RunDir(NamedTuple):
     """A folder that this process may write to.
 
@@ -46,7 +50,7 @@ def open_run(config: RunConfig) -> RunDir:
     file = run_dir / "config.yaml"
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        lock = _lock(run_dir)
+        lock = lock_folder(run_dir)
         exists = file.exists()
         if exists:
             _refuse_links(run_dir)
@@ -76,8 +80,12 @@ def write_text(file: Path, text: str) -> None:
         raise
 
 
-def _lock(run_dir: Path) -> IO[str]:
-    """Takes a lock that the system takes back when the process ends, however it ends."""
+def lock_folder(run_dir: Path) -> IO[str]:
+    """Takes a lock that the system takes back when the process ends, however it ends.
+
+    Raises:
+        BusyError: If another process has it.
+    """
     lock = os.fdopen(os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+")
     try:
         # Unlike flock, this one is not inherited by processes in which environments run.
@@ -86,7 +94,7 @@ def _lock(run_dir: Path) -> IO[str]:
         owner = lock.read(20).strip()
         lock.close()
         by = f" (process {owner})" if owner.isdecimal() else ""
-        raise ValueError(f"another process{by} works in the run directory {run_dir}") from None
+        raise BusyError(f"another process{by} works in the run directory {run_dir}") from None
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()

@@ -1,0 +1,1 @@
+"""Many runs of the programs, on one machine or a cluster, by Ray."""
