@@ -45,15 +45,18 @@ def main() -> None:
             write(folder / "runs" / f"{run:03}", run, rows)
         size = sum(file.stat().st_size for file in folder.rglob("metrics.csv"))
         command = ["report.py", str(folder / "runs"), "--out", str(folder / "report")]
+        load = os.getloadavg()[0]
         begin = time.perf_counter()
-        subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        report = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL)
+        peak = 0
+        while report.poll() is None:
+            peak = max(peak, memory(report.pid))
+            time.sleep(0.2)
         seconds = time.perf_counter() - begin
         page = (folder / "report" / "index.html").stat().st_size
     finally:
         shutil.rmtree(folder)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    peak, load = used.ru_maxrss * 1024, os.getloadavg()[0]
-    workers = min(os.cpu_count() or 1, 8)
     print("# What a report takes\n")
     print(f"`python benchmarks/report.py --runs {options.runs} --megabytes {options.megabytes:g}`,")
     print(f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}.\n")
@@ -63,10 +66,20 @@ def main() -> None:
     print(f"| bytes of all tables | {size / 1e9:.2f} GB |")
     print(f"| time, from call to page | {seconds:.1f} s |")
     print(f"| the same, of processors, all processes | {used.ru_utime + used.ru_stime:.1f} s |")
-    print(f"| load of the machine at the end; above 1 a core: it had other work | {load:.1f} |")
-    print(f"| memory of the largest process | {peak / 1e9:.2f} GB |")
-    print(f"| {workers + 1} processes of that size | {peak * (workers + 1) / 1e9:.2f} GB |")
+    print(f"| other work on the machine: its load before | {load:.1f} |")
+    print(f"| memory of all processes together, at most | {peak / 1e9:.2f} GB |")
     print(f"| page | {page / 1e6:.1f} MB |")
+
+
+def memory(process: int) -> int:
+    """Returns the bytes that a process and its children hold; what they share counts once."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except OSError:  # it has just ended
+        return 0
+    own = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return own + sum(memory(int(child)) for child in children)
 
 
 def table(size: float) -> list[str]:

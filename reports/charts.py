@@ -94,9 +94,9 @@ def scatter(section: Section, found: Sequence[Prediction], unit: str) -> Chart:
         factor = names.factor(one.metric.metric)
         for i in np.unique(one.arm):
             of = one.arm == i
-            axis.scatter(
-                factor * one.x[of], one.area[of], s=14, color=style.colour(i), alpha=0.6,
-                marker=style.marker(i), linewidths=0, rasterized=len(one.x) > MANY,
+            axis.plot(
+                factor * one.x[of], one.area[of], style.marker(i), color=style.colour(i),
+                markersize=3.7, alpha=0.6, markeredgewidth=0, rasterized=len(one.x) > MANY,
             )  # fmt: skip
         percent = " (%)" if factor > 1 else ""
         axis.set_xlabel(style.wrapped(style.plain(one.metric.label) + percent, 30))

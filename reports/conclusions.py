@@ -12,7 +12,7 @@ from reports.style import Chart
 if TYPE_CHECKING:
     from reports.sections import Writer
 
-SHOWN = 15
+SHOWN = 10
 """Correlations in the table."""
 
 

@@ -29,7 +29,7 @@ th, td { padding: .22rem .6rem; text-align: right; border-bottom: 1px solid #ddd
 th { border-bottom: 2px solid #999; }
 th:first-child, td:first-child, td.text, th.text { text-align: left; }
 td { white-space: nowrap; }
-td.text { overflow-wrap: anywhere; white-space: normal; }
+td.text { overflow-wrap: break-word; white-space: normal; max-width: 20rem; }
 code { font-size: .85em; background: #f3f3f3; padding: 0 .2em; overflow-wrap: anywhere; }
 .note { border-left: 4px solid #e69f00; padding: .3rem .8rem; background: #fff8ea; margin: .6rem 0;
   overflow-wrap: anywhere; }
@@ -37,7 +37,8 @@ code { font-size: .85em; background: #f3f3f3; padding: 0 .2em; overflow-wrap: an
   body { max-width: none; padding: 0; font-size: 11pt; }
   h2 { break-before: page; } h2.first { break-before: auto; }
   figure, tr { break-inside: avoid; } .wide { overflow: visible; }
-  h3 { break-after: avoid; } td { white-space: normal; } table { font-size: 8.5pt; }
+  h3 { break-after: avoid; } td { white-space: normal; }
+  td.text { overflow-wrap: anywhere; } table { font-size: 8.5pt; }
 }
 """
 

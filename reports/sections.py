@@ -87,7 +87,7 @@ class Writer:
         ]  # fmt: skip
         steps = "updates" if section.supervised else "environment steps"
         header = ("arm", "n", "seeds", "runs", steps, "")
-        self.parts.append(page.table(header, rows, (2, 5)))
+        self.parts.append(page.table(header, rows, (0, 2, 5)))
         self.parts.append(page.notes(self.warnings()))
 
     def warnings(self) -> list[str]:

@@ -78,8 +78,8 @@ def dash(i: int) -> Any:
 
 
 def marker(i: int) -> str:
-    """Returns the marker of an arm."""
-    return MARKERS[i % len(MARKERS)]
+    """Returns the marker of an arm: arms that share a colour have different ones."""
+    return MARKERS[(i + 3 * (i // len(COLOURS))) % len(MARKERS)]
 
 
 def plain(text: object) -> str:
@@ -122,7 +122,7 @@ def make(rows: int, columns: int, height: float, labels: Sequence[str], **grid: 
                    label=label)
             for i, label in enumerate(shown)
         ]  # fmt: skip
-        figure.legend(handles=handles, loc="outside upper left", ncols=across)
+        figure.legend(handles=handles, loc="outside upper left", ncols=across, handlelength=3.2)
     return figure, axes
 
 

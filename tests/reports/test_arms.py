@@ -97,7 +97,12 @@ def test_common_visits_are_those_that_all_seeds_have_completed(tmp_path: Path) -
 
 def test_visits_of_other_lengths_are_not_common(tmp_path: Path) -> None:
     run(tmp_path, "a")
-    write(tmp_path / "b", [row for row in lifetime() if row[0] <= 35],
-          {"activation": "tanh", "total_steps": 35})  # fmt: skip
+    rows = [row for row in lifetime() if row[0] <= 35]
+    rows.append((35, 0, 0, 1, "plasticity/q/weight_rms", 1.0))
+    write(tmp_path / "b", rows, {"activation": "tanh", "total_steps": 35})
     (section,) = sections(tmp_path)
+    assert [run.visits[-1][2:] for arm in section.arms for run in arm.runs] == [
+        (30, 40, True),
+        (30, 35, True),
+    ]
     assert len(arms.common(section)) == 3

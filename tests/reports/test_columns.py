@@ -47,6 +47,15 @@ def test_rows_are_those_of_the_file_for_blocks_of_any_size(
         assert str(found.rows[name].tolist()) == str(expected)  # nan is not nan
 
 
+def test_names_that_differ_in_a_single_byte_are_told_apart(tmp_path: Path) -> None:
+    names = [f"plasticity/q/{'x' * i}{c}{'x' * (9 - i)}" for i in range(10) for c in "ab"]
+    lines = [f"{i},0,0,0,{name},{i}" for i, name in enumerate(names)]
+    file = table(tmp_path, "\n".join([HEADER, *lines, *lines]) + "\n")
+    found = columns.read(file, lambda _: True)
+    assert found.names == names
+    assert [found.rows[name]["step"].tolist() for name in names] == [[i, i] for i in range(20)]
+
+
 def test_half_a_last_line_is_left_out(tmp_path: Path) -> None:
     file = table(tmp_path, f"{HEADER}\n5,0,0,0,return/episode,1.5\n10,0,0,0,return/epis")
     found = columns.read(file, lambda _: True)
