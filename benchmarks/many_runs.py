@@ -139,11 +139,10 @@ def overhead(folder: Path) -> None:
         inner = sum(read(file)["seconds"] for file in where.glob("*/summary.json"))
         print(f"| {name} | {sum(wall):.1f} | {inner:.1f} | {sum(wall) - inner:.1f} |")
     ours, theirs = (sum(wall) for wall in walls.values())
-    print(
-        f"\nTo start Ray and to end it took {ray:.1f} s, once for a sweep. With it the runs of the"
-    )
-    print(f"sweep took {(ours + ray) / theirs:.2f} times as long as by hand, without it")
-    print(f"{ours / theirs:.2f} times.")
+    print(f"\nTo start Ray and to end it took {ray:.1f} s, once for a sweep. With it the runs of")
+    print(f"the sweep took {(ours + ray) / theirs:.2f} times as long as by hand, without it")
+    print(f"{ours / theirs:.2f} times. Ray's processes had the priority of those by hand")
+    print("(`RAY_worker_niceness=0`); by default they yield to other work on the machine.")
 
 
 def scale(folder: Path) -> None:
