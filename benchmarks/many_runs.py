@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import signal
@@ -40,7 +41,8 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=["faults", "nodes", "overhead", "scale"])
     parts = parser.parse_args().parts
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    print("# Sweeps\n\nMade by `python benchmarks/many_runs.py > docs/sweeps.md`", end="")
+    command = "python benchmarks/many_runs.py [--parts PART ...] > docs/sweeps.md"
+    print(f"# Sweeps\n\nMade by `{command}`", end="")
     print(f" on {os.cpu_count()} CPU cores ({platform.machine()}), also busy with other work.")
     with tempfile.TemporaryDirectory() as folder:
         for part in parts:
@@ -99,27 +101,48 @@ def nodes(folder: Path) -> None:
 
 
 def overhead(folder: Path) -> None:
-    """The same runs by hand, one after the other, and by a sweep, one at once."""
-    path = write(folder, "long", steps=8_000, seeds=1)
+    """The same runs by Ray and by hand, in turns, as other work on the machine comes and goes."""
+    from sweeps.cluster import Cluster
+    from sweeps.definition import read_sweep
+    from sweeps.expansion import expand
+    from sweeps.search import Job
+
+    path = write(folder, "long", steps=8_000, seeds=2)
     out, hand = folder / "long", folder / "hand"
-    by_sweep = finish(start(path, out, "--max-concurrent", "1"))
+    definition = read_sweep(path)
+    walls: dict[str, list[float]] = {"by a sweep": [], "by hand": []}
+    os.environ |= {"RAY_worker_niceness": "0"}  # 15 otherwise: runs would yield to other work
     begin = time.monotonic()
-    for run in sorted(out.glob("*/config.yaml")):
-        flags = ["--config", str(run), "--run-dir", str(hand / run.parent.name)]
+    cluster = Cluster(definition, str(out), None, 1)
+    ray = time.monotonic() - begin
+    for trial in expand(definition):
+        begin = time.monotonic()
+        cluster.start(Job(trial, math.inf))
+        (ended,) = cluster.wait(600)
+        walls["by a sweep"].append(time.monotonic() - begin)
+        assert ended[1].status == "done", ended
+        begin = time.monotonic()
+        run = out / trial.name / "config.yaml"
+        flags = ["--config", str(run), "--run-dir", str(hand / trial.name)]
         command = [sys.executable, str(ROOT / "train.py"), *flags]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    by_hand = time.monotonic() - begin
+        walls["by hand"].append(time.monotonic() - begin)
+    begin = time.monotonic()
+    cluster.close()
+    ray += time.monotonic() - begin
     same, runs = compare(hand, out)
     print("\n## Overhead\n")
-    print(f"{runs} runs of 8,000 steps, one at a time; `metrics.csv` of {same} are equal. Seconds")
-    print("of training are those of `summary.json`; the rest is what starts and ends processes.\n")
-    print("| | seconds | of training | beside training | share |\n|---|---|---|---|---|")
-    for name, wall, where in (("by hand", by_hand, hand), ("by a sweep", by_sweep, out)):
+    print(f"{runs} runs of 8,000 steps, one at a time, by Ray and by `python train.py` in turns;")
+    print(f"`metrics.csv` of {same} are equal. Seconds of training are those of `summary.json`.\n")
+    print("| | seconds | of training | beside training |\n|---|---|---|---|")
+    for (name, wall), where in zip(walls.items(), (out, hand), strict=True):
         inner = sum(read(file)["seconds"] for file in where.glob("*/summary.json"))
-        more = wall - inner
-        row = f"| {name} | {wall:.1f} | {inner:.1f} | {more:.1f} | {more / inner:.1%} |"
-        print(row)
-    print(f"\nThe sweep takes {by_sweep / by_hand:.2f} times as long as the runs by hand.")
+        print(f"| {name} | {sum(wall):.1f} | {inner:.1f} | {sum(wall) - inner:.1f} |")
+    ours, theirs = (sum(wall) for wall in walls.values())
+    print(f"\nTo start Ray and to end it took {ray:.1f} s, once for a sweep. With it the runs of")
+    print(f"the sweep took {(ours + ray) / theirs:.2f} times as long as by hand, without it")
+    print(f"{ours / theirs:.2f} times. Ray's processes had the priority of those by hand")
+    print("(`RAY_worker_niceness=0`); by default they yield to other work on the machine.")
 
 
 def scale(folder: Path) -> None:
@@ -133,10 +156,14 @@ def scale(folder: Path) -> None:
     rows = (
         ("files", f"{len(files)}", f"{len(files) * 10_000:,}"),
         ("MB", f"{size / 1e6:.1f}", f"{size / 1e6 * 10_000:,.0f}"),
-        ("checking settings, s", f"{check:.3f}", f"{check * 10_000:.0f}"),
-        ("driver: hand out and take, s", f"{hand_out:.4f}", f"{hand_out * 10_000:.0f}"),
-        ("driver: a sitting that finds all done, s", f"{resume:.4f}", f"{resume * 10_000:.0f}"),
-        ("`sweep.json` at its end, written in s", "", f"{write_all:.2f}"),
+        ("checking settings", f"{check * 1e3:.0f} ms", f"{check * 10_000:.0f} s"),
+        ("driver: hand out and take", f"{hand_out * 1e3:.2f} ms", f"{hand_out * 10_000:.1f} s"),
+        (
+            "driver: find it done, after a restart",
+            f"{resume * 1e3:.2f} ms",
+            f"{resume * 10_000:.1f} s",
+        ),
+        ("writing `sweep.json` of all", "", f"{write_all:.2f} s"),
     )
     print("\n## 10,000 runs\n")
     print("A run of 10,000 steps (DQN, CartPole, one seed), and the driver beside runs that do")

@@ -176,7 +176,7 @@ class Optuna:
         space = {
             name: CategoricalDistribution(of)
             if kind == "choice"
-            else FloatDistribution(*of, log=kind == "loguniform")
+            else FloatDistribution(of[0], of[1], log=kind == "loguniform")
             for name, (kind, of) in search.space.items()
         }
         self._definition = definition
