@@ -118,7 +118,7 @@ def test_a_cluster_that_does_not_answer_is_one_line(
 
     assert cluster.CONNECT + cluster.ANSWER < 30
     monkeypatch.setattr(cluster, "ANSWER", 0.5)
-    flags = [str(write(tmp_path, TINY)), "--out", str(tmp_path / "out"), "--address"]
+    command = [str(write(tmp_path, TINY)), "--out", str(tmp_path / "out"), "--address"]
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = f"127.0.0.1:{server.getsockname()[1]}"
     for address, why in (
@@ -126,7 +126,7 @@ def test_a_cluster_that_does_not_answer_is_one_line(
         (silent, "(0 s)"),
         ("ray://x:1", "should be HOST:PORT"),
     ):
-        assert sweep.main([*flags, address]) == 2
+        assert sweep.main([*command, address]) == 2
         error = lines(capsys)
         assert address in error
         assert why in error
@@ -138,20 +138,14 @@ def test_resources_that_no_machine_has_are_one_line(
 ) -> None:
     pytest.importorskip("ray", reason=NEEDS_RAY)
     path = write(tmp_path, TINY + "resources: {cpu: 1, gpu: 0.5}\n")
-    command = [str(path), "--out", str(tmp_path / "out"), "--num-cpus", "2"]
-    assert sweep.main(command) == 2
+    assert sweep.main(flags(path, tmp_path / "out")) == 2
     error = lines(capsys)
     assert "(`resources`: 1 CPUs, 0.5 GPUs); the largest has 2 CPUs, 0 GPUs" in error
     assert not (tmp_path / "out").exists()
 
 
-def start(path: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, str(ROOT / "sweep.py"), str(path), "--out", str(out)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    env["RAY_worker_niceness"] = "0"  # as fast as the rest of the tests
-    return subprocess.Popen(
-        [*command, "--num-cpus", "2"], stdout=subprocess.PIPE, text=True, env=env, cwd=out.parent
-    )
+def flags(path: Path, out: Path) -> list[str]:
+    return [str(path), "--out", str(out), "--num-cpus", "2"]
 
 
 def worker_beyond(out: Path, step: int) -> int:
@@ -166,18 +160,22 @@ def worker_beyond(out: Path, step: int) -> int:
     raise TimeoutError("no run has come that far")
 
 
-def test_nothing_is_lost_by_killing_a_worker_and_the_driver(tmp_path: Path) -> None:
+def test_nothing_is_lost_by_killing_a_worker_and_the_driver(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("ray", reason=NEEDS_RAY)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of the workers, too
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # as fast as the rest of the tests
     path, out = write(tmp_path, SHORT), tmp_path / "out"
-    driver = start(path, out)
+    command = [sys.executable, str(ROOT / "sweep.py"), *flags(path, out)]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     os.kill(worker_beyond(out, 200), signal.SIGKILL)
     worker_beyond(out, 300)
     driver.kill()
     assert "it goes on from step" in driver.communicate()[0]
-    again = start(path, out)
-    text = again.communicate(timeout=120)[0]
-    assert again.returncode == 0, text
-    assert "4/4 done" in text
+    assert sweep.main(flags(path, out)) == 0
+    assert "4/4 done" in capsys.readouterr().out
     content = json.loads((out / "sweep.json").read_text())
     assert {trial["status"] for trial in content["trials"]} == {"done"}
     for trial in expand(read_sweep(path))[::2]:
