@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -212,9 +213,18 @@ class Loop(Resumable):
             "steps": self.step,
             "seconds": round(self.progress.seconds, 1),
             "seeds": list(self.config.seeds),
+            "version": _version(),
         }
         write_json(self.run_dir / "summary.json", found | self.results())
 
     def _interrupt(self, number: int) -> None:
         """Ends the run after the current step."""
         self.interrupted = number
+
+
+def _version() -> str:
+    """Returns the version of this package; a clone may run without being installed."""
+    try:
+        return version("adalin-rl")
+    except PackageNotFoundError:
+        return "not installed"

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,20 @@ def test_an_absent_device_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ValueError, match="device cuda is not available"):
         trainer(tmp_path / "r", "--device cuda")
     assert not (tmp_path / "r").exists()
+
+
+def test_a_clone_that_is_not_installed_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    versions = []
+    for name in "ab":
+        trainer(tmp_path / name, "--total-steps 30").run()
+        versions.append(json.loads((tmp_path / name / "summary.json").read_text())["version"])
+        monkeypatch.setattr("training.loop.version", absent)
+    assert versions == [version("adalin-rl"), "not installed"]
 
 
 @pytest.mark.parametrize("overlap", [False, True])
