@@ -38,25 +38,14 @@ SAC = (
 )
 
 
-def dqn(env: str, steps: int, tasks: int) -> World:
-    """A world of DQN with so many tasks of so many steps."""
+def world(agent: str, env: str, steps: int, tasks: int) -> World:
+    """A world with so many tasks of so many steps."""
+    flags, seeds = (DQN, 10) if agent == "dqn" else (SAC, 5)
     return World(
-        flags=f"--env {env} --steps-per-task {steps} {DQN}",
+        flags=f"--env {env} --steps-per-task {steps} {flags}",
         tuning=f"--total-steps {steps * tasks // 2} --seed 100 --num-seeds 3",
-        final=f"--total-steps {steps * tasks} --seed 0 --num-seeds 10",
-        rate="--dqn.learning-rate",
-        rates=RATES,
-        fewer=FEWER,
-    )
-
-
-def sac(env: str, steps: int, tasks: int) -> World:
-    """A world of SAC with so many tasks of so many steps."""
-    return World(
-        flags=f"--env {env} --steps-per-task {steps} {SAC}",
-        tuning=f"--total-steps {steps * tasks // 2} --seed 100 --num-seeds 3",
-        final=f"--total-steps {steps * tasks} --seed 0 --num-seeds 5",
-        rate="--sac.learning-rate",
+        final=f"--total-steps {steps * tasks} --seed 0 --num-seeds {seeds}",
+        rate=f"--{agent}.learning-rate",
         rates=RATES,
         fewer=FEWER,
     )
@@ -66,10 +55,10 @@ PROTOCOL = Protocol(
     name="rl-plasticity",
     program="train",
     worlds={
-        "obs-shift-cartpole": dqn("obs-shift-cartpole", 10_000, 6),
-        "obs-permute-cartpole": dqn("obs-permute-cartpole", 10_000, 6),
-        "action-permute-acrobot": dqn("action-permute-acrobot", 10_000, 6),
-        "obs-shift-pendulum": sac("obs-shift-Pendulum-v1", 5_000, 6),
+        "obs-shift-cartpole": world("dqn", "obs-shift-cartpole", 10_000, 6),
+        "obs-permute-cartpole": world("dqn", "obs-permute-cartpole", 10_000, 6),
+        "action-permute-acrobot": world("dqn", "action-permute-acrobot", 10_000, 6),
+        "obs-shift-pendulum": world("sac", "obs-shift-Pendulum-v1", 5_000, 6),
     },
     arms={
         "relu": Arm("--activation relu"),

@@ -78,6 +78,7 @@ class Stream:
         return self.make_task(index, seed)
 
     def make_task(self, index: int, seed: int) -> Task:
+        """Makes a task that there is; each stream has its own way."""
         raise NotImplementedError
 
     def most_images(self) -> int:

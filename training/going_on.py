@@ -47,8 +47,8 @@ class Results(Protocol):
     """What a run comes to, part by part."""
 
     @property
-    def now(self) -> Any:
-        """The part that is running, a ``Part``."""
+    def now(self) -> Part:
+        """The part that is running."""
         ...
 
     def begin(self, task: int, visit: int, start: int) -> None:

@@ -176,6 +176,15 @@ def test_every_remedy_is_at_work(name: str, tmp_path: Path) -> None:
     assert any(row["name"].startswith(f"mitigation/{name}/classifier/") for row in rows(t))
 
 
+def test_statistics_of_simba_are_those_of_what_was_shown(tmp_path: Path) -> None:
+    t = trainer("--stream permuted --mitigation simba --num-tasks 1", tmp_path / "r")
+    shown = [t.feed.gather(t.feed.draw(step)).images.flatten(2).double() for step in range(10)]
+    t.run()
+    network: Any = t.agent.network
+    mean = torch.cat(shown, 1).mean(1)  # (S, 64)
+    torch.testing.assert_close(network.torso.running_norm.mean.double(), mean, rtol=1e-4, atol=1e-3)
+
+
 def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match="of network classifier, seed 0, is nan at step"):
         run("--learning-rate 1e15 --stream shuffled", tmp_path / "r")
