@@ -30,7 +30,7 @@ RATES = ("2.5e-4", "5e-4", "1e-3", "2e-3")
 FEWER = ("2.5e-4", "1e-3")
 DQN = (
     "--agent dqn --dqn.buffer-size 10000 --dqn.replay-ratio 1 --no-compile "
-    "--checkpoint-every 1000000 --dqn.epsilon-steps 3000 --probe.every 2500 --log-every 2500"
+    "--checkpoint-every 1000000 --dqn.epsilon-steps 3000 --probe.every 2000 --log-every 2000"
 )
 SAC = (
     "--agent sac --sac.buffer-size 10000 --sac.hidden 64 64 --no-compile "
@@ -55,9 +55,9 @@ PROTOCOL = Protocol(
     name="rl-plasticity",
     program="train",
     worlds={
-        "obs-shift-cartpole": world("dqn", "obs-shift-cartpole", 10_000, 6),
-        "obs-permute-cartpole": world("dqn", "obs-permute-cartpole", 10_000, 6),
-        "action-permute-acrobot": world("dqn", "action-permute-acrobot", 10_000, 6),
+        "obs-shift-cartpole": world("dqn", "obs-shift-cartpole", 8_000, 8),
+        "obs-permute-cartpole": world("dqn", "obs-permute-cartpole", 8_000, 8),
+        "action-permute-acrobot": world("dqn", "action-permute-acrobot", 8_000, 8),
         "obs-shift-pendulum": world("sac", "obs-shift-Pendulum-v1", 5_000, 6),
     },
     arms={
