@@ -14,7 +14,7 @@ its own.
   (5), and more with its gate than without (6); AdaLin-GELU more than GELU (7); AdaLin-ReLU still
   adds to LayerNorm (8); AdaLin-ReLU is the best of all arms (9).
 * **Tuning.**  4 learning rates, or 2 where a remedy has a setting with 2 values, on seeds 100 to
-  102 and half of the tasks.  The largest mean area under the return curve wins.
+  102 and the first quarter of the tasks.  The largest mean area under the return curve wins.
 * **Primary measure.**  Area under the return curve of each visit (mean return over its steps), mean
   of all visits.  Seeds 0 to 9 of DQN, 0 to 4 of SAC.
 * **Decision.**  Seeds have the same tasks in all arms; the difference of two arms is taken seed by
@@ -43,7 +43,7 @@ def world(agent: str, env: str, steps: int, tasks: int) -> World:
     flags, seeds = (DQN, 10) if agent == "dqn" else (SAC, 5)
     return World(
         flags=f"--env {env} --steps-per-task {steps} {flags}",
-        tuning=f"--total-steps {steps * tasks // 2} --seed 100 --num-seeds 3",
+        tuning=f"--total-steps {steps * tasks // 4} --seed 100 --num-seeds 3",
         final=f"--total-steps {steps * tasks} --seed 0 --num-seeds {seeds}",
         rate=f"--{agent}.learning-rate",
         rates=RATES,
