@@ -101,6 +101,8 @@ class Agent(Protocol):
     """Transitions of each seed in one update."""
     replay_ratio: float
     """Updates per environment step and seed; may be below or above 1."""
+    learn_every: int
+    """Environment steps between two turns of updates."""
     learning_starts: int
     """Environment steps of random actions before the first update."""
     config: Any
@@ -122,16 +124,16 @@ class Agent(Protocol):
         ...
 
     def update(
-        self, source: Source, gather: Callable[[Source], Batch] = itself
+        self, *sources: Source, gather: Callable[[Source], Batch] = itself
     ) -> dict[str, Tensor]:
-        """Learns from a batch.
+        """Learns from batches, an update with each, one after the other.
 
         Args:
-            source: A batch, or the places ``(S, B)`` where its transitions lie.
-            gather: Makes the batch of the source; it is compiled with the update.
+            sources: Batches, or the places ``(S, B)`` where their transitions lie.
+            gather: Makes the batch of a source; it is compiled with the updates.
 
         Returns:
-            Detached metrics ``(S,)`` by name; there was no host sync.
+            Detached metrics ``(S,)`` of the last update by name; there was no host sync.
         """
         ...
 

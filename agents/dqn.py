@@ -33,6 +33,8 @@ class DQNConfig:
     """Environment steps of random actions before the first update."""
     replay_ratio: float = 0.5
     """Updates per environment step; may be below or above 1."""
+    learn_every: int = 1
+    """Environment steps between two turns of updates; a turn does all that are due by then."""
     gamma: float = 0.99
     """Discount of one step."""
     n_step: int = 1
@@ -99,7 +101,7 @@ class DQN:
             )
         self.config = config
         self.batch_size, self.replay_ratio = config.batch_size, config.replay_ratio
-        self.learning_starts = config.learning_starts
+        self.learn_every, self.learning_starts = config.learn_every, config.learning_starts
         self.device = torch.device(device)
         self.num_actions, self.first_action = int(action_space.n), int(action_space.start)
         usual = Architecture(config.hidden, activation, adalin or AdaLinConfig())
@@ -143,19 +145,21 @@ class DQN:
         return torch.where(wander, random, self.q(obs).argmax(-1)) + self.first_action
 
     def update(
-        self, source: Source, gather: Callable[[Source], Batch] = itself
+        self, *sources: Source, gather: Callable[[Source], Batch] = itself
     ) -> dict[str, Tensor]:
-        self.updates += 1
-        return self.learn(source, gather, self.updates % self.config.target_every == 0)
+        first, self.updates = self.updates + 1, self.updates + len(sources)
+        moves = [i % self.config.target_every == 0 for i in range(first, self.updates + 1)]
+        return self.learn(sources, gather, moves)
 
     def learn(
-        self, source: Source, gather: Callable[[Source], Batch], move_target: bool
+        self, sources: Sequence[Source], gather: Callable[[Source], Batch], moves: Sequence[bool]
     ) -> dict[str, Tensor]:
-        """Does the work of an update: all of it can be compiled."""
-        loss, td_error = self.loss(gather(source))
-        norm = descend(loss, self.optimizer, self.config.max_grad_norm)
-        if move_target:
-            polyak(self.target, self.q, self.config.tau)
+        """Does the work of updates, each of which may move the target: all can be compiled."""
+        for source, move_target in zip(sources, moves, strict=True):
+            loss, td_error = self.loss(gather(source))
+            norm = descend(loss, self.optimizer, self.config.max_grad_norm)
+            if move_target:
+                polyak(self.target, self.q, self.config.tau)
         return {"loss/q": loss.detach(), "td_error": td_error, "grad_norm/q": norm}
 
     def loss(self, batch: Batch, target: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,8 @@ class SACConfig:
     """Environment steps of random actions before the first update."""
     replay_ratio: float = 1.0
     """Updates per environment step; may be below or above 1."""
+    learn_every: int = 1
+    """Environment steps between two turns of updates; a turn does all that are due by then."""
     gamma: float = 0.99
     """Discount of one step."""
     n_step: int = 1
@@ -97,7 +99,7 @@ class SAC:
         actions = check_actions("sac", action_space)
         self.config = config
         self.batch_size, self.replay_ratio = config.batch_size, config.replay_ratio
-        self.learning_starts = config.learning_starts
+        self.learn_every, self.learning_starts = config.learn_every, config.learning_starts
         self.device = torch.device(device)
         self.num_actions, num_seeds = actions.shape[0], len(seeds)
         bounds = torch.as_tensor(np.stack((actions.low, actions.high)), dtype=torch.float32)
@@ -149,18 +151,29 @@ class SAC:
         return self.actor.sample(obs, noise)
 
     def update(
-        self, source: Source, gather: Callable[[Source], Batch] = itself
+        self, *sources: Source, gather: Callable[[Source], Batch] = itself
     ) -> dict[str, Tensor]:
-        noise = self.noise.normal(2, source[0].shape[1], self.num_actions)  # (S, 2, B, A)
-        acting = self.updates % self.config.policy_delay == 0
-        self.updates += 1
-        return self.learn(source, gather, noise, acting)
+        sizes = [(2, source[0].shape[1], self.num_actions) for source in sources]
+        noise = [self.noise.normal(*size) for size in sizes]  # (S, 2, B, A)
+        first, self.updates = self.updates, self.updates + len(sources)
+        acts = [i % self.config.policy_delay == 0 for i in range(first, self.updates)]
+        return self.learn(sources, gather, noise, acts)
 
     def learn(
-        self, source: Source, gather: Callable[[Source], Batch], noise: Tensor, acting: bool
+        self,
+        sources: Sequence[Source],
+        gather: Callable[[Source], Batch],
+        noise: Sequence[Tensor],
+        acts: Sequence[bool],
     ) -> dict[str, Tensor]:
-        """Does the work of an update: all of it can be compiled."""
-        batch, clip = gather(source), self.config.max_grad_norm
+        """Does the work of updates, some with one of the actor: all can be compiled."""
+        metrics: dict[str, Tensor] = {}
+        for source, drawn, acting in zip(sources, noise, acts, strict=True):
+            metrics |= self._learn(gather(source), drawn, acting)
+        return metrics
+
+    def _learn(self, batch: Batch, noise: Tensor, acting: bool) -> dict[str, Tensor]:
+        clip = self.config.max_grad_norm
         temperature = self.temperature().detach()  # (S,)
         metrics = {"temperature": temperature}
         if acting:

@@ -20,6 +20,7 @@ RULES: dict[str, Rule] = {
     "buffer_size": AT_LEAST_ONE,
     "learning_starts": AT_LEAST_ZERO,
     "replay_ratio": POSITIVE,
+    "learn_every": AT_LEAST_ONE,
     "gamma": UNIT_INTERVAL,
     "n_step": AT_LEAST_ONE,
     "tau": (lambda x: 0 < x <= 1, "be in (0, 1]"),

@@ -54,6 +54,8 @@ NAMES = {"dqn": "DQN CartPole", "sac": "SAC HalfCheetah", "atari": "DQN Pong"}
 GOALS: dict[tuple[str, str, str], float] = {
     ("dqn", "ours --compile", "sb3"): 3.0,
     ("dqn", "ours --compile", "sbx"): 3.0,
+    ("dqn", "ours --compile --dqn.learn-every 4", "sb3 train_freq=4"): 3.0,
+    ("dqn", "ours --compile --dqn.learn-every 4", "sbx train_freq=4"): 3.0,
     ("dqn", "ours --compile --num-seeds 10 --threads 2", "sb3"): 12.0,
     ("sac", "ours --compile", "sb3"): 2.2,
     ("sac", "ours --compile", "sbx"): 1.2,
@@ -141,8 +143,11 @@ def chunks(train: Train) -> None:
         step += halt.chunk
 
 
-def sb3(work: str, device: str, package: str = "stable_baselines3") -> None:
-    """Trains an algorithm of SB3, or of SBX, which has the same interface."""
+def sb3(work: str, device: str, package: str, extra: str) -> None:
+    """Trains an algorithm of SB3, or of SBX, which has the same interface.
+
+    With ``train_freq=4`` there are turns of four updates after four steps.
+    """
     import importlib
 
     import torch
@@ -157,13 +162,14 @@ def sb3(work: str, device: str, package: str = "stable_baselines3") -> None:
         from stable_baselines3.common.vec_env import VecFrameStack
 
         env = VecFrameStack(make_atari_env("PongNoFrameskip-v4"), 4)
+    turn = int(extra.removeprefix("train_freq=") or round(1 / w["ratio"]))
     settings: dict[str, Any] = {
         "learning_rate": w["rate"],
         "batch_size": w["batch"],
         "buffer_size": BUFFER,
         "learning_starts": START,
-        "train_freq": round(1 / w["ratio"]),
-        "gradient_steps": 1,
+        "train_freq": turn,
+        "gradient_steps": round(turn * w["ratio"]),
         "seed": 0,
     }
     if work != "atari":
@@ -195,7 +201,7 @@ def main() -> None:
     elif name == "plain":
         plain(work, device)
     else:
-        sb3(work, device, {"sb3": "stable_baselines3", "sbx": "sbx"}[name])
+        sb3(work, device, {"sb3": "stable_baselines3", "sbx": "sbx"}[name], extra)
 
 
 if __name__ == "__main__":

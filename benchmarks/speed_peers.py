@@ -20,8 +20,11 @@ PEERS: dict[str, tuple[int, tuple[str, ...]]] = {
             "ours --compile --activation adalin-relu",
             "ours --compile --num-seeds 10 --threads 2",
             "ours --compile --num-seeds 10 --threads 2 --activation adalin-relu",
+            "ours --compile --dqn.learn-every 4",
             "sb3",
+            "sb3 train_freq=4",
             "sbx",
+            "sbx train_freq=4",
             "plain",
         ),
     ),
@@ -46,7 +49,7 @@ def peers(device: str, repetitions: int, sbx: str | None) -> dict[str, Any]:
     for work, (chunk, names) in PEERS.items():
         contenders = []
         for name in names:
-            python = sbx if name == "sbx" else sys.executable
+            python = sbx if name.startswith("sbx") else sys.executable
             if python is None:
                 say("SBX is left out: its environment cannot be made")
                 continue

@@ -29,11 +29,11 @@ def updates(device: str) -> list[dict[str, Any]]:
             if name == "compiled":
                 agent.compile()
                 began = time.perf_counter()
-                agent.update(replay.draw(agent.batch_size), replay.gather)
+                agent.update(replay.draw(agent.batch_size), gather=replay.gather)
                 row["compile_seconds"] = time.perf_counter() - began
 
             def update(agent: Any = agent, replay: Replay = replay) -> None:
-                agent.update(replay.draw(agent.batch_size), replay.gather)
+                agent.update(replay.draw(agent.batch_size), gather=replay.gather)
 
             row[name] = best(update)
         rows.append(row)
@@ -59,7 +59,7 @@ def growth(device: str) -> list[dict[str, Any]]:
             "act": best(lambda agent=agent, obs=obs: agent.act(obs, 9_999)),  # type: ignore[misc]
             "update": best(
                 lambda agent=agent, replay=replay: agent.update(  # type: ignore[misc]
-                    replay.draw(agent.batch_size), replay.gather
+                    replay.draw(agent.batch_size), gather=replay.gather
                 )
             ),
         }

@@ -16,6 +16,7 @@ MOST = {
     "eval_episodes": 1 << 12,
     "batch_size": 1 << 20,
     "replay_ratio": 1 << 10,
+    "learn_every": 1 << 20,
     "hidden": 1 << 16,
     "actor_width": 1 << 16,
     "critic_width": 1 << 16,

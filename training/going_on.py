@@ -112,7 +112,7 @@ class Resumable(ABC):
         noise = Streams(self.config.seeds, "probe noise", self.device)
         self.probe = Probe(noise, self.config.probe.refit_steps)
         self.watch = UpdateWatch(noise)
-        self.compiled = False
+        self.compiled: set[int] = set()  # how many updates in one call
 
     def parts(self) -> dict[str, Any]:
         """What has a state; remedies may change networks, so they come before the agent."""

@@ -186,16 +186,16 @@ class Loop(Resumable):
             now.probes.append((self.step, now.dormant))
             self.dormant = float(np.mean(pooled))
 
-    def update(self, learn: Callable[[], dict[str, Tensor]]) -> None:
-        """Does an update, the first of which may compile."""
-        if self.compiled or not self.config.compile:
+    def update(self, learn: Callable[[], dict[str, Tensor]], count: int = 1) -> None:
+        """Does so many updates, the first of which may compile."""
+        if count in self.compiled or not self.config.compile:
             self.metrics |= learn()
             return
         begin = time.perf_counter()
-        self.progress.say("compiling the update")
+        self.progress.say("compiling the update" if count == 1 else f"compiling {count} updates")
         self.metrics |= learn()
         self.tracker.scalar("time/compile_seconds", time.perf_counter() - begin, self.step)
-        self.compiled = True
+        self.compiled.add(count)
 
     def due(self, every: int) -> bool:
         """Whether the last steps have passed a multiple of so many."""

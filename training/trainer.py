@@ -24,6 +24,7 @@ from training.episodes import Episodes
 from training.evaluation import Evaluator, score
 from training.loop import Loop
 from training.summary import Summary
+from training.together import together
 from training.worlds import WorldError, Worlds
 
 
@@ -107,6 +108,7 @@ class Trainer(Loop):
         self.observe_learners(mitigations)
         if config.compile:
             self.agent.compile()
+        self.together = together(config, self.learners) if config.compile else 1
 
     def begin(self) -> None:
         self.obs = self.worlds.begin(0)
@@ -155,22 +157,31 @@ class Trainer(Loop):
         if self.learned:
             return
         self.learned = True
-        for _ in range(self._updates_due(reached)):
-            places = self.replay.draw(self.agent.batch_size)
+        due = self._updates_due(reached)
+        # Somebody who looks at single updates, or acts after them, gets them one by one.
+        alone = self.watch.armed or self.mitigations.at_work
+        while due:
+            count = 1 if alone or due < self.together else self.together
+            places = [self.replay.draw(self.agent.batch_size) for _ in range(count)]
             if self.watch.armed:
-                self.watch.before(self.learners, self.replay.gather(places))
-            self.update(lambda at=places: self.agent.update(at, self.replay.gather))  # type: ignore[misc]
+                self.watch.before(self.learners, self.replay.gather(places[0]))
+            self.update(lambda at=places: self.agent.update(*at, gather=self.replay.gather), count)  # type: ignore[misc]
             self.watch.after(self.learners)
             self.mitigations.after_update()
+            due -= count
 
     def _updates_due(self, reached: int) -> int:
         """How many updates this step brings: the replay ratio, exact over the whole run."""
-        ratio, starts = self.agent.replay_ratio, self.agent.learning_starts + self.born
         cleared = self.config.on_switch == "clear-replay" and self.summary.visits[1:]
         if len(self.replay) < (self.agent.batch_size if cleared else 1):
             return 0
-        now = math.floor(max(reached - starts, 0) * ratio)
-        return now - math.floor(max(reached - self.stride - starts, 0) * ratio)
+        return self._updates_until(reached) - self._updates_until(reached - self.stride)
+
+    def _updates_until(self, step: int) -> int:
+        """How many updates there are in all turns until a step."""
+        step -= step % self.agent.learn_every
+        starts = self.agent.learning_starts + self.born
+        return math.floor(max(step - starts, 0) * self.agent.replay_ratio)
 
     def _store(
         self,

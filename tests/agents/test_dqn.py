@@ -174,7 +174,7 @@ def test_compiled_update_equals_eager() -> None:
     agents[0].compile()
     for _ in range(5):
         places = replay.draw(8)
-        metrics = [agent.update(places, replay.gather) for agent in agents]
+        metrics = [agent.update(places, gather=replay.gather) for agent in agents]
         for name in metrics[0]:
             torch.testing.assert_close(metrics[0][name], metrics[1][name], rtol=1e-4, atol=1e-5)
     for attribute in ("q", "target"):
@@ -186,6 +186,25 @@ def test_compiled_update_equals_eager() -> None:
     for step in (0, 9_000):
         one, other = (agent.act(obs, step) for agent in agents)
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_several_updates_in_one_call_are_those_one_by_one(compiled: bool) -> None:
+    config = DQNConfig(hidden=(8,), target_every=2, max_grad_norm=0.1)
+    agents = [DQN(BOX, TWO, [0, 1], config) for _ in range(2)]
+    batches = [random_batch(2, 8, seed=step) for step in range(6)]
+    if compiled:
+        agents[0].compile()
+    metrics = [agents[0].update(*batches[i : i + 3]) for i in (0, 3)][1]
+    alone = [agents[1].update(batch) for batch in batches][-1]
+    close = dict(rtol=1e-4, atol=1e-5) if compiled else dict(rtol=0, atol=0)
+    for name, value in alone.items():
+        torch.testing.assert_close(metrics[name], value, **close)
+    states = [agent.state_dict() for agent in agents]
+    assert states[0]["updates"] == states[1]["updates"] == 6
+    for network in ("q", "target"):
+        for name, value in states[1][network].items():
+            torch.testing.assert_close(states[0][network][name], value, **close)
 
 
 def test_wrong_spaces_are_refused() -> None:

@@ -181,6 +181,26 @@ def test_compiled_update_equals_eager() -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_several_updates_in_one_call_are_those_one_by_one(compiled: bool) -> None:
+    agents = [SAC(BOX, TORQUE, [0, 1], SACConfig(hidden=(8,), policy_delay=2)) for _ in range(2)]
+    batches = [random_batch(2, 8, seed=step) for step in range(4)]
+    if compiled:
+        agents[0].compile()
+    metrics = agents[0].update(*batches)
+    alone: dict[str, torch.Tensor] = {}
+    for batch in batches:
+        alone |= agents[1].update(batch)
+    close = dict(rtol=1e-4, atol=1e-5) if compiled else dict(rtol=0, atol=0)
+    assert metrics.keys() == alone.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(metrics[name], value, **close)
+    for network in ("actor", "critic", "target", "temperature"):
+        states = [agent.state_dict()[network] for agent in agents]
+        for name, value in states[1].items():
+            torch.testing.assert_close(states[0][name], value, **close)
+
+
 @pytest.mark.parametrize(
     ("space", "message"),
     [

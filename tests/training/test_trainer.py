@@ -78,6 +78,47 @@ def test_updates_follow_the_replay_ratio(tmp_path: Path) -> None:
         assert t.agent.state_dict()["updates"] == expected  # of the 280 steps after the first 20
 
 
+def test_turns_of_updates_make_up_for_the_steps_between(tmp_path: Path) -> None:
+    t = trainer(tmp_path / "r", "--dqn.replay-ratio 0.5 --dqn.learn-every 8")
+    done = []
+    while t.step < 60:
+        t.advance() if t.obs is not None else t.begin()
+        done.append(t.agent.state_dict()["updates"])
+    # Of turns at 24, 32, 40, 48, 56 after 20 random steps.
+    assert [done[step] for step in (23, 24, 31, 32, 40, 48, 60)] == [0, 2, 2, 6, 10, 14, 18]
+
+
+def test_the_last_turn_is_as_long_as_the_others(tmp_path: Path) -> None:
+    for every, expected in ((7, 294 - 20), (300, 280), (301, 0)):
+        t = trainer(tmp_path / str(every), f"--dqn.replay-ratio 1 --dqn.learn-every {every}")
+        t.run()
+        assert t.agent.state_dict()["updates"] == expected
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--dqn.learn-every 4 --dqn.replay-ratio 1 --dqn.target-every 3",
+        "--num-envs 2 --dqn.replay-ratio 3 --num-seeds 2",
+        "--dqn.learn-every 4 --dqn.replay-ratio 1 --mitigation redo --redo.every 3",
+        "--dqn.learn-every 4 --dqn.replay-ratio 1 --overlap",
+    ],
+)
+def test_updates_in_one_call_change_nothing(flags: str, tmp_path: Path) -> None:
+    tables, calls = [], []
+    for count in (1, 4):
+        t = trainer(tmp_path / str(count), flags)
+        update = t.agent.update
+        t.agent.update = lambda *sources, gather, of=update: (  # type: ignore[method-assign]
+            calls.append(len(sources)) or of(*sources, gather=gather)  # type: ignore[func-returns-value]
+        )
+        t.together = count
+        t.run()
+        tables.append((tmp_path / str(count) / "metrics.csv").read_bytes())
+    assert tables[0] == tables[1]
+    assert (4 in calls) is ("--mitigation" not in flags)
+
+
 def test_files_of_a_run(tmp_path: Path) -> None:
     t = trainer(tmp_path / "r", "--num-seeds 2 --seed 5 --checkpoint-every 150")
     t.run()
@@ -222,14 +263,14 @@ def test_an_interrupt_ends_after_the_step_with_all_files(tmp_path: Path) -> None
     t = trainer(tmp_path / "r")
     update = t.agent.update
 
-    def interrupt(*batch: Any) -> Any:
+    def interrupt(*batch: Any, **gather: Any) -> Any:
         import signal
 
         if t.step == 120:
             signal.raise_signal(signal.SIGINT)
-        return update(*batch)
+        return update(*batch, **gather)
 
-    t.agent.update = interrupt  # type: ignore[assignment,method-assign]  # a user's Ctrl-C
+    t.agent.update = interrupt  # type: ignore[method-assign]  # a user's Ctrl-C
     t.run()
     assert t.interrupted
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
@@ -242,8 +283,8 @@ def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path, where: str, wh
     t = trainer(tmp_path / "r", "--num-seeds 2 --seed 4")
     update = t.agent.update
 
-    def poison(*batch: Any) -> Any:
-        metrics = update(*batch)
+    def poison(*batch: Any, **gather: Any) -> Any:
+        metrics = update(*batch, **gather)
         if where == "loss":
             metrics["loss/q"][1] = float("nan")
         elif t.step == 50:  # no loss has felt it yet
@@ -252,7 +293,7 @@ def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path, where: str, wh
                 network.head.weight[1, 0, 0] = float("inf")
         return metrics
 
-    t.agent.update = poison  # type: ignore[assignment,method-assign]  # a diverging agent
+    t.agent.update = poison  # type: ignore[method-assign]  # a diverging agent
     with pytest.raises(NonFiniteError, match=f"{what} of network q, seed 5, is .* at step 50"):
         t.run()
     assert saving.load(tmp_path / "r" / "checkpoint" / "failed")["trainer"]["step"] == 50
@@ -304,11 +345,11 @@ def test_who_learns_beside_the_environments_does_so_from_what_was_there(
     t = trainer(tmp_path / "r", "--total-steps 40 --num-envs 2" + " --overlap" * overlap)
     update, seen = t.agent.update, []
 
-    def noted(*args: Any) -> Any:
+    def noted(*args: Any, **gather: Any) -> Any:
         seen.append((t.step, t.replay.steps))
-        return update(*args)
+        return update(*args, **gather)
 
-    t.agent.update = noted  # type: ignore[assignment,method-assign]  # the same, noted
+    t.agent.update = noted  # type: ignore[method-assign]  # the same, noted
     t.run()
     reached = range(22, 41, 2)  # a step of two environments brings one update
     assert seen == [(step - 2 * overlap, step // 2 - overlap) for step in reached]
