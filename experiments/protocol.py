@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ class Protocol:
         drawn: Arms of the figure.
         unit: What is measured of each task.
         form: How numbers are written.
+        oracles: Flags by name: an agent that is told of switches, and what it does then.
+        asked: Arms that are run with each of them, too, with the settings that were chosen.
     """
 
     name: str
@@ -75,6 +77,8 @@ class Protocol:
     drawn: tuple[str, ...]
     unit: str
     form: str
+    oracles: dict[str, str] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
 
     def trials(self, world: str, arm: str) -> Iterator[str]:
         """Yields the flags of the trials of an arm: as many for each."""
@@ -87,8 +91,27 @@ class Protocol:
         """Returns what of the flags of a trial is not that of the arm."""
         return trial.removeprefix(self.arms[arm].flags).strip().replace("--", "")
 
-    def folder(self, runs: Path, world: str, arm: str, trial: str | None = None) -> Path:
-        """Returns where a run is kept: the final one of an arm, or one of its trials."""
+    def final(self, world: str, best: dict[str, str]) -> dict[str, str]:
+        """Returns the flags of the runs that count: by arms, and those of oracles by their names.
+
+        Args:
+            world: Where.
+            best: The flags of the chosen trial of each arm.
+        """
+        of = self.worlds[world]
+        found = {arm: f"{of.flags} {of.final} {best[arm]}" for arm in self.arms}
+        told = {
+            oracle(arm, name): f"{found[arm]} {flags}"
+            for name, flags in self.oracles.items()
+            for arm in self.asked
+        }
+        return found | told
+
+    def folder(
+        self, runs: Path, world: str, name: str | None = None, trial: str | None = None
+    ) -> Path:
+        """Returns where runs are kept: all that count, that of an arm or oracle, or a trial."""
+        arm = name or ""
         name = arm.replace(", ", "-").replace(" + ", "-").replace(" ", "-")
         if trial is None:
             return runs / self.name / world / "final" / name
@@ -111,3 +134,8 @@ class Protocol:
         summary = json.loads((run_dir / "summary.json").read_text())
         last = summary["tasks" if self.program == "supervise" else "visits"][-1]
         return [float(x) for x in last["dormant_fraction@0.1"]["per_seed"]]
+
+
+def oracle(arm: str, name: str) -> str:
+    """Returns what the run of an arm with an oracle is called."""
+    return f"{arm}, {name}"

@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from inside import tables
 from matplotlib.figure import Figure
-from protocol import Protocol, Table
+from protocol import Protocol, Table, oracle
 
 from training.summary import interval, intervals
 
 FOLDER = Path(__file__).parent / "results"
+TOLD = """\
+All visits but the first, with the settings that were chosen for the arm. A new agent at each switch
+is what plasticity is measured by: what it earns more was lost.
+"""
+EXPLAINED = """\
+Means of the probes of the last quarter of the visits (95% interval over seeds). Values are those
+that the network gives to its probe batch; paid is the mean discounted return from the steps of the
+episodes then, as if each episode had paid the same at each step: values above it are too high.
+"""
 
 
 def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> None:
@@ -51,6 +61,11 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
         lines.append(f"| {arm} | {chosen} | {' | '.join(cells)} |")
     lines += ["", "| hypothesis | difference (95% interval) | |", "|---|---|---|"]
     lines += hypotheses(protocol, found, order)
+    if protocol.oracles:
+        lines += oracles(protocol, world, runs, found)
+    if protocol.program == "train":
+        lines += ["", "## Inside, in the last quarter", "", EXPLAINED.rstrip()]
+        lines += tables({arm: protocol.folder(runs, world, arm) for arm in order})
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{world}.md").write_text("\n".join(lines) + "\n")
     with (FOLDER / f"{world}.csv").open("w", newline="") as file:
@@ -74,6 +89,21 @@ def hypotheses(protocol: Protocol, found: dict[str, Table], order: list[str]) ->
     rival = next(arm for arm in order if arm != protocol.best)
     gap = (found[protocol.best] - found[rival]).mean(0)
     return [*rows, verdict(f"{protocol.best} is the best, against {rival}", gap, form)]
+
+
+def oracles(protocol: Protocol, world: str, runs: Path, found: dict[str, Table]) -> list[str]:
+    """Returns a table of what agents reach that are told of switches, after the first of them."""
+    lines = ["", "## Agents that are told of switches", "", TOLD]
+    lines += [f"| arm | untold | {' | '.join(protocol.oracles)} |"]
+    lines += ["|---|---|" + "---|" * len(protocol.oracles)]
+    for arm in protocol.asked:
+        plain, cells = found[arm][1:].mean(0), []
+        for name in protocol.oracles:
+            told = protocol.read(protocol.folder(runs, world, oracle(arm, name)))[1:].mean(0)
+            more = cell(told - plain, signed(protocol.form))
+            cells.append(f"{cell(told, protocol.form)}; {more} more")
+        lines.append(f"| {arm} | {cell(plain, protocol.form)} | {' | '.join(cells)} |")
+    return lines
 
 
 def verdict(text: str, difference: Any, form: str) -> str:

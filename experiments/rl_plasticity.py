@@ -111,4 +111,6 @@ PROTOCOL = Protocol(
     ),
     unit="area under the return curve",
     form="{:.1f}",
+    oracles={"replay cleared": "--on-switch clear-replay", "new agent": "--on-switch reset-agent"},
+    asked=("relu", "adalin-relu"),
 )

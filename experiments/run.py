@@ -2,8 +2,9 @@
 
     python experiments/run.py random-label-digits [--jobs 2] [--runs runs] [--worlds NAME ...]
 
-A second call goes on with what is there.  The protocol stands in the file of the experiment; a
-trial or run that diverges counts as 0 in tuning, and is named in the table.
+A second call goes on with what is there, on another machine with what is in ``results/``: trials
+by their scores, runs by their tables.  The protocol stands in the file of the experiment; a trial
+that diverges is never chosen, and a run that does is named in the table.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import argparse
 import csv
 import json
 import multiprocessing
+import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -20,66 +23,135 @@ from typing import Any
 import numpy as np
 import random_label_digits
 import rl_plasticity
+from keeping import pack, unpack
 from protocol import Protocol
-from results import write
+from results import FOLDER, write
 from rich.console import Console
 
 import configs
-from configs import Config, SupervisedConfig
+from configs import RunConfig, SupervisedConfig, differences, read_yaml
 from training import NonFiniteError, SupervisedTrainer, Trainer
 
-ROOT = Path(__file__).resolve().parents[1]
 PROTOCOLS = {p.name: p for p in (random_label_digits.PROTOCOL, rl_plasticity.PROTOCOL)}
 
 
 def train(program: str, flags: str, run_dir: Path) -> None:
-    """Does a run, or goes on with it; one that diverges leaves a file that says so."""
-    summary, diverged = run_dir / "summary.json", run_dir / "diverged"
-    if diverged.exists() or (summary.exists() and json.loads(summary.read_text())["finished"]):
-        return
-    args = [*flags.split(), "--run-dir", str(run_dir)]
+    """Does a run, or goes on with it; one that diverges leaves a file that says so.
+
+    Raises:
+        ValueError: If there is a run with other settings.
+        KeyboardInterrupt: If it was interrupted; what it has learned is on the disk.
+    """
+    args, console = [*flags.split(), "--run-dir", str(run_dir)], Console(quiet=True)
+    trainer: SupervisedTrainer | Trainer
+    if program == "supervise":
+        supervised = configs.parse_as(SupervisedConfig, args)
+        if is_done(supervised, run_dir):
+            return
+        trainer = SupervisedTrainer(supervised, console)
+    else:
+        config = configs.parse(args)
+        if is_done(config, run_dir):
+            return
+        trainer = Trainer(config, console)
     try:
-        if program == "supervise":
-            config = configs.parse_as(SupervisedConfig, args)
-            SupervisedTrainer(config, Console(quiet=True)).run()
-        else:
-            Trainer(configs.parse_as(Config, args), Console(quiet=True)).run()
+        trainer.run()
     except NonFiniteError as error:
-        diverged.write_text(f"{error}\n")
+        (run_dir / "diverged").write_text(f"{error}\n")
+    if trainer.interrupted is not None:
+        raise KeyboardInterrupt
 
 
-def all_of(program: str, jobs: dict[Path, str], processes: int) -> None:
-    """Does runs side by side."""
+def is_done(config: RunConfig, run_dir: Path) -> bool:
+    """Whether such a run has ended; it may be one out of the archive, without its checkpoint."""
+    if not has_ended(run_dir):
+        return False
+    settings = config.used()
+    del settings["run_dir"]
+    if different := differences(read_yaml(run_dir / "config.yaml"), settings):
+        raise ValueError(
+            f"{run_dir} holds a run with other settings ({'; '.join(different)}): remove it, and "
+            "the archive in results/ that it may be from"
+        )
+    return True
+
+
+def has_ended(run_dir: Path) -> bool:
+    """Whether a run is complete, or has diverged."""
+    summary = run_dir / "summary.json"
+    finished = summary.exists() and json.loads(summary.read_text())["finished"]
+    return finished or (run_dir / "diverged").exists()
+
+
+def all_of(
+    program: str, jobs: dict[Path, str], processes: int, keep: Callable[[], None] = lambda: None
+) -> None:
+    """Does runs side by side; the first error, or Ctrl-C, ends all of them.
+
+    Args:
+        program: What does them.
+        jobs: Their flags, by their folders.
+        processes: How many at once.
+        keep: Is called after each.
+    """
     begin, context = time.monotonic(), multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
         futures = [pool.submit(train, program, flags, run_dir) for run_dir, flags in jobs.items()]
-        for i, future in enumerate(as_completed(futures)):
-            future.result()
-            print(f"{i + 1} of {len(futures)} runs, {time.monotonic() - begin:.0f} s", flush=True)
+        try:
+            for i, future in enumerate(as_completed(futures)):
+                future.result()
+                keep()
+                print(
+                    f"{i + 1} of {len(futures)} runs, {time.monotonic() - begin:.0f} s", flush=True
+                )
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def tune(protocol: Protocol, world: str, runs: Path, processes: int) -> dict[str, str]:
     """Returns the flags of the best trial of each arm, and writes what all of them reached."""
-    of = protocol.worlds[world]
-    jobs = {
-        protocol.folder(runs, world, arm, trial): f"{of.flags} {of.tuning} {trial}"
+    of, file = protocol.worlds[world], FOLDER / f"{world}-tuning.csv"
+    flags = {
+        (arm, trial): f"{of.flags} {of.tuning} {trial}"
         for arm in protocol.arms
         for trial in protocol.trials(world, arm)
     }
+    scores = stored_scores(file, flags)
+    jobs = {
+        protocol.folder(runs, world, *which): words
+        for which, words in flags.items()
+        if which not in scores
+    }
     all_of(protocol.program, jobs, processes)
-    best: dict[str, str] = {}
-    with (ROOT / f"experiments/results/{world}-tuning.csv").open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(("arm", "trial", "mean", "chosen"))
-        for arm in protocol.arms:
-            scores = {}
-            for trial in protocol.trials(world, arm):
-                found: Any = protocol.read(protocol.folder(runs, world, arm, trial))
-                scores[trial] = float(np.nanmean(found)) if found.size else -np.inf
-            best[arm] = max(scores, key=lambda trial: scores[trial])
-            for trial, score in scores.items():
-                table.writerow((arm, trial, f"{score:.5g}", int(trial == best[arm])))
+    for which in flags.keys() - scores.keys():
+        found: Any = protocol.read(protocol.folder(runs, world, *which))
+        scores[which] = float(np.nanmean(found)) if found.size else -np.inf
+    best = {
+        arm: max(protocol.trials(world, arm), key=lambda trial: scores[arm, trial])
+        for arm in protocol.arms
+    }
+    FOLDER.mkdir(exist_ok=True)
+    with file.open("w", newline="") as opened:
+        table = csv.writer(opened, lineterminator="\n")
+        table.writerow(("arm", "trial", "mean", "chosen", "flags"))
+        for (arm, trial), words in flags.items():
+            mean = f"{scores[arm, trial]:.5g}"
+            table.writerow((arm, trial, mean, int(trial == best[arm]), words))
     return best
+
+
+def stored_scores(file: Path, flags: dict[tuple[str, str], str]) -> dict[tuple[str, str], float]:
+    """Returns what trials have reached that were done with the same flags."""
+    if not file.exists():
+        return {}
+    with file.open() as opened:
+        rows = [row for row in csv.DictReader(opened) if "flags" in row]
+    return {
+        (row["arm"], row["trial"]): float(row["mean"])
+        for row in rows
+        if flags.get((row["arm"], row["trial"])) == row["flags"]
+    }
 
 
 def main() -> None:
@@ -94,15 +166,30 @@ def main() -> None:
     for world in options.worlds or protocol.worlds:
         if world not in protocol.worlds:
             parser.error(f"there is no world {world!r}, but {', '.join(protocol.worlds)}")
-        print(f"{protocol.name}: {world}")
-        best = tune(protocol, world, options.runs, options.jobs)
-        of = protocol.worlds[world]
-        jobs = {
-            protocol.folder(options.runs, world, arm): f"{of.flags} {of.final} {best[arm]}"
-            for arm in protocol.arms
-        }
-        all_of(protocol.program, jobs, options.jobs)
-        write(protocol, world, options.runs, best)
+    try:
+        for world in options.worlds or protocol.worlds:
+            print(f"{protocol.name}: {world}", flush=True)
+            do(protocol, world, options.runs, options.jobs)
+    except ValueError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+
+
+def do(protocol: Protocol, world: str, runs: Path, processes: int) -> None:
+    """Tunes in a world, does the runs that count, and writes what came of them."""
+    best = tune(protocol, world, runs, processes)
+    folder, archive = protocol.folder(runs, world), FOLDER / f"{world}-runs.tar.xz"
+    folder.mkdir(parents=True, exist_ok=True)
+    if archive.exists():
+        unpack(archive, folder)
+    jobs = {
+        protocol.folder(runs, world, name): flags
+        for name, flags in protocol.final(world, best).items()
+    }
+    all_of(protocol.program, jobs, processes, lambda: pack(filter(has_ended, jobs), archive))
+    write(protocol, world, runs, best)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""Runs in a repository: settings, summary and most of the table of each, in one archive."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+FILES = ("config.yaml", "metrics.csv", "summary.json", "diverged")
+LAYER = re.compile(r"plasticity/.+/(layer_\d+|head)")
+KEPT_OF_LAYERS = "dormant_fraction@0.1"
+
+
+def pack(runs: Iterable[Path], archive: Path) -> None:
+    """Writes runs to an archive; the same runs give the same bytes.
+
+    Args:
+        runs: Their directories.
+        archive: A ``.tar.xz``; it is replaced when the new one is complete.
+    """
+    aside = archive.with_name(archive.name + ".tmp")
+    with tarfile.open(aside, "w:xz") as tar:
+        for path in sorted(run / name for run in runs for name in FILES if (run / name).exists()):
+            content = path.read_text()
+            data = (thinned(content) if path.suffix == ".csv" else content).encode()
+            member = tarfile.TarInfo(str(path.relative_to(path.parents[1])))
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    aside.replace(archive)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Takes those runs out of an archive that are not in the folder."""
+    there = {path.name for path in folder.glob("*")}
+    with tarfile.open(archive) as tar:
+        new = [member for member in tar if Path(member.name).parts[0] not in there]
+        tar.extractall(folder, new, filter="data")
+
+
+def thinned(table: str) -> str:
+    """Returns ``metrics.csv`` without what tells of single layers, but their dormant neurons."""
+    lines = table.splitlines(keepends=True)
+    return "".join(line for line in lines if not _of_layer(line.split(",")[4]))
+
+
+def _of_layer(name: str) -> bool:
+    return LAYER.fullmatch(name) is not None and KEPT_OF_LAYERS not in name

@@ -1,0 +1,155 @@
+"""Experiments: tuned, run, kept, gone on with on another machine, and judged."""
+
+import csv
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import results
+import run
+from keeping import pack, thinned, unpack
+from protocol import Arm, Protocol, World
+
+WORLD = World(
+    flags="--env obs-shift-cartpole --steps-per-task 60 --dqn.hidden 8 --dqn.batch-size 8 "
+    "--dqn.learning-starts 20 --dqn.gamma 0.9 --probe.every 30 --probe.batch-size 16 "
+    "--no-compile",
+    tuning="--total-steps 60 --seed 100 --num-seeds 2",
+    final="--total-steps 240 --seed 0 --num-seeds 2",
+    rate="--dqn.learning-rate",
+    rates=("1e-3", "1e-2"),
+    fewer=("1e-3",),
+)
+PROTOCOL = Protocol(
+    name="tiny",
+    program="train",
+    worlds={"small": WORLD},
+    arms={
+        "relu": Arm("--activation relu"),
+        "adalin-relu": Arm(
+            "--activation adalin-relu", ("--adalin.init zeros", "--adalin.init uniform")
+        ),
+    },
+    losers=("relu",),
+    pairs=(("adalin-relu earns more", "adalin-relu", "relu"),),
+    best="adalin-relu",
+    drawn=("relu", "adalin-relu"),
+    unit="area",
+    form="{:.1f}",
+    oracles={"new agent": "--on-switch reset-agent"},
+    asked=("relu",),
+)
+
+
+@pytest.fixture
+def serial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Runs one after the other in this process, results to a folder; the runs that were done."""
+    done: list[str] = []
+
+    def all_of(program: str, jobs: dict[Path, str], _: int, keep: Any = lambda: None) -> None:
+        for run_dir, flags in jobs.items():
+            if not run.has_ended(run_dir):
+                done.append(run_dir.name)
+            run.train(program, flags, run_dir)
+            keep()
+
+    monkeypatch.setattr(run, "all_of", all_of)
+    for module in (run, results):
+        monkeypatch.setattr(module, "FOLDER", tmp_path / "results")
+    return done
+
+
+def test_what_is_kept_is_enough_to_go_on_elsewhere(serial: list[str], tmp_path: Path) -> None:
+    run.do(PROTOCOL, "small", tmp_path / "runs", 1)
+    trials = [name for name in serial if "learning-rate" in name]
+    assert len(trials) == 4
+    assert serial[4:] == ["relu", "adalin-relu", "relu-new-agent"]
+    files = {path: path.read_bytes() for path in (tmp_path / "results").iterdir()}
+    assert {path.name for path in files} == {
+        "small.csv",
+        "small.md",
+        "small.png",
+        "small-tuning.csv",
+        "small-runs.tar.xz",
+    }
+    serial.clear()
+    shutil.rmtree(tmp_path / "runs")
+    run.do(PROTOCOL, "small", tmp_path / "runs", 1)
+    assert serial == []
+    for path, content in files.items():
+        assert path.read_bytes() == content, path
+
+    with (tmp_path / "results/small-tuning.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for arm in PROTOCOL.arms:
+        means = [(float(row["mean"]), row["chosen"]) for row in rows if row["arm"] == arm]
+        assert [mean for mean, chosen in means if chosen == "1"] == [max(means)[0]]
+
+    shutil.rmtree(tmp_path / "runs")
+    longer = replace(WORLD, final=WORLD.final.replace("240", "300"))
+    with pytest.raises(ValueError, match="relu holds a run with other settings.*240 -> 300.*remov"):
+        run.do(replace(PROTOCOL, worlds={"small": longer}), "small", tmp_path / "runs", 1)
+
+
+def test_a_run_again_has_the_stored_table(serial: list[str], tmp_path: Path) -> None:
+    run.do(PROTOCOL, "small", tmp_path / "runs", 1)
+    unpack(tmp_path / "results/small-runs.tar.xz", tmp_path / "kept")
+    with (tmp_path / "results/small-tuning.csv").open() as file:
+        chosen = {row["arm"]: row["trial"] for row in csv.DictReader(file) if row["chosen"] == "1"}
+    flags = PROTOCOL.final("small", chosen)["adalin-relu"]
+    run.train("train", flags, tmp_path / "again")
+    again = thinned((tmp_path / "again/metrics.csv").read_text())
+    assert again == (tmp_path / "kept/adalin-relu/metrics.csv").read_text()
+
+
+def test_trials_with_other_flags_are_done_again(serial: list[str], tmp_path: Path) -> None:
+    run.tune(PROTOCOL, "small", tmp_path / "runs", 1)
+    serial.clear()
+    other = replace(WORLD, tuning=WORLD.tuning.replace("60", "120"))
+    run.tune(replace(PROTOCOL, worlds={"small": other}), "small", tmp_path / "others", 1)
+    assert len(serial) == 4
+
+
+def test_tables_are_kept_without_the_layers(tmp_path: Path) -> None:
+    names = (
+        "return/episode",
+        "plasticity/q/effective_rank",
+        "plasticity/q/effective_rank/layer_1",
+        "plasticity/q/weight_rms/head",
+        "plasticity/q/dormant_fraction@0.1/layer_2",
+        "plasticity/q/dormant_fraction@0/layer_2",
+        "adalin/q/layer_1/alpha_mean",
+    )
+    table = "step,seed,task,visit,name,value\n" + "".join(f"1,0,0,0,{name},2\n" for name in names)
+    left = [line.split(",")[4] for line in thinned(table).splitlines()]
+    assert left == ["name", *(names[i] for i in (0, 1, 4, 6))]
+
+
+def test_runs_that_are_there_are_not_replaced(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.yaml").write_text(f"of: {name}\n")
+    pack([tmp_path / "runs/b", tmp_path / "runs/a"], tmp_path / "x.tar.xz")
+    first = (tmp_path / "x.tar.xz").read_bytes()
+    pack([tmp_path / "runs/a", tmp_path / "runs/b"], tmp_path / "x.tar.xz")
+    assert (tmp_path / "x.tar.xz").read_bytes() == first
+    (tmp_path / "runs/a/config.yaml").write_text("newer\n")
+    shutil.rmtree(tmp_path / "runs/b")
+    unpack(tmp_path / "x.tar.xz", tmp_path / "runs")
+    assert (tmp_path / "runs/a/config.yaml").read_text() == "newer\n"
+    assert (tmp_path / "runs/b/config.yaml").read_text() == "of: b\n"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((1.0, 2.0, 3.0, 2.0), "| it | +2.00 (+0.70 to +3.30) | supported |"),
+        ((-1.0, -2.0, -3.0, -2.0), "| it | -2.00 (-3.30 to -0.70) | contradicted |"),
+        ((-1.0, 2.0, -3.0, 2.0), "| it | +0.00 (-3.90 to +3.90) | undecided |"),
+    ],
+)
+def test_a_hypothesis_is_judged_by_its_interval(values: tuple[float, ...], expected: str) -> None:
+    assert results.verdict("it", np.array(values), "{:+.2f}") == expected
