@@ -16,7 +16,7 @@ Rows = dict[str, dict[int, list[tuple[int, float]]]]
 """Step and value of each row, by name and seed."""
 
 COLUMNS = {
-    "dormant, first layer": ("dormant_fraction@0.1/layer_1", "{:.0%}"),
+    "dormant, first layer": ("dormant_fraction@0.1/FIRST", "{:.0%}"),
     "dormant, last layer": ("dormant_fraction@0.1/LAST", "{:.0%}"),
     "effective rank": ("effective_rank", "{:.1f}"),
     "weights (rms)": ("weight_rms", "{:.3f}"),
@@ -58,13 +58,11 @@ def table(network: str, found: dict[str, Rows], runs: dict[str, Path]) -> list[s
     """Returns the table of a network, without columns that nobody fills."""
     columns: dict[str, dict[str, str]] = defaultdict(dict)
     for arm, rows in found.items():
-        layers = {
-            n.rpartition("/")[2]
-            for n in rows
-            if n.startswith(f"plasticity/{network}/dormant_fraction@0.1/")
-        }
+        prefix = f"plasticity/{network}/dormant_fraction@0.1/"
+        layers = [name.removeprefix(prefix) for name in rows if name.startswith(prefix)] or [""]
         for title, (metric, form) in COLUMNS.items():
-            name = f"plasticity/{network}/" + metric.replace("LAST", max(layers, default=""))
+            metric = metric.replace("FIRST", layers[0]).replace("LAST", layers[-1])
+            name = f"plasticity/{network}/{metric}"
             if name in rows:
                 columns[title][arm] = cell(means(rows[name]), form)
         alphas = [

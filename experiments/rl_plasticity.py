@@ -5,9 +5,10 @@
 Protocol, fixed before the runs.  The set-up of the paper is not public: this is an experiment of
 its own.
 
-* **Worlds.**  DQN, 64-64, in the small versions of obs-shift-cartpole, obs-permute-cartpole and
-  action-permute-acrobot; replay of 10,000 transitions, so that it holds one task, one update per
-  step.  SAC, 64-64, in Pendulum whose gravity or observation shifts.
+* **Worlds.**  DQN, 64-64, in obs-shift-cartpole, obs-permute-cartpole and action-permute-acrobot;
+  replay of 10,000 transitions, so that it holds about one task, one update per step.  DQN with
+  convolutions in three games of MinAtar, each twice.  SAC, 64-64, in InvertedDoublePendulum whose
+  observation shifts, and in HalfCheetah whose gravity changes.
 * **Arms.**  Below; each has the same number of trials.
 * **Hypotheses.**  AdaLin-ReLU earns more than ReLU (1), than Leaky ReLU (2) and than one slope for
   each layer (3); zeros are a better start than uniform alphas (4); AdaLin-Tanh earns more than Tanh
@@ -16,10 +17,12 @@ its own.
 * **Tuning.**  4 learning rates, or 2 where a remedy has a setting with 2 values, on seeds 100 to
   102 and the first quarter of the tasks.  The largest mean area under the return curve wins.
 * **Primary measure.**  Area under the return curve of each visit (mean return over its steps), mean
-  of all visits.  Seeds 0 to 9 of DQN, 0 to 4 of SAC.
+  of all visits.  Seeds 0 to 9 of DQN, 0 to 4 of SAC and in MinAtar.
 * **Decision.**  Seeds have the same tasks in all arms; the difference of two arms is taken seed by
   seed.  Supported if its 95% interval (Student's t) is above 0, contradicted if below, else
   undecided.  Intervals are not corrected for their number.
+* **Causes.**  ReLU and AdaLin-ReLU are run again by oracles that clear the replay or make a new
+  agent at each switch: the first tells what old transitions do, the second what was lost.
 """
 
 from __future__ import annotations
@@ -36,14 +39,20 @@ SAC = (
     "--agent sac --sac.buffer-size 10000 --sac.hidden 64 64 --no-compile "
     "--checkpoint-every 1000000 --probe.every 2500 --log-every 2500"
 )
+MINATAR = (
+    "--agent dqn --num-envs 4 --dqn.hidden 128 --dqn.batch-size 32 --dqn.loss huber "
+    "--dqn.buffer-size 20000 --dqn.replay-ratio 0.5 --dqn.learning-starts 2000 "
+    "--dqn.epsilon-steps 10000 --dqn.epsilon-end 0.05 --no-compile --checkpoint-every 1000000 "
+    "--probe.every 5000 --log-every 5000"
+)
 
 
-def world(agent: str, env: str, steps: int, tasks: int) -> World:
-    """A world with so many tasks of so many steps."""
-    flags, seeds = (DQN, 10) if agent == "dqn" else (SAC, 5)
+def world(flags: str, seeds: int, env: str, steps: int, tasks: int) -> World:
+    """A world with so many visits of so many steps; a quarter of them, at least 2, for trials."""
+    agent = "sac" if "--agent sac" in flags else "dqn"
     return World(
         flags=f"--env {env} --steps-per-task {steps} {flags}",
-        tuning=f"--total-steps {steps * tasks // 4} --seed 100 --num-seeds 3",
+        tuning=f"--total-steps {steps * max(tasks // 4, 2)} --seed 100 --num-seeds 3",
         final=f"--total-steps {steps * tasks} --seed 0 --num-seeds {seeds}",
         rate=f"--{agent}.learning-rate",
         rates=RATES,
@@ -55,10 +64,12 @@ PROTOCOL = Protocol(
     name="rl-plasticity",
     program="train",
     worlds={
-        "obs-shift-cartpole": world("dqn", "obs-shift-cartpole", 8_000, 8),
-        "obs-permute-cartpole": world("dqn", "obs-permute-cartpole", 8_000, 8),
-        "action-permute-acrobot": world("dqn", "action-permute-acrobot", 8_000, 8),
-        "obs-shift-pendulum": world("sac", "obs-shift-Pendulum-v1", 5_000, 6),
+        "obs-shift-cartpole": world(DQN, 10, "obs-shift-cartpole", 8_000, 8),
+        "obs-permute-cartpole": world(DQN, 10, "obs-permute-cartpole", 8_000, 8),
+        "action-permute-acrobot": world(DQN, 10, "action-permute-acrobot", 8_000, 8),
+        "minatar-3": world(MINATAR, 5, "minatar-3", 15_000, 6),
+        "obs-shift-double-pendulum": world(SAC, 5, "obs-shift-InvertedDoublePendulum-v5", 5_000, 8),
+        "cheetah-gravity": world(SAC, 5, "cheetah-gravity", 5_000, 8),
     },
     arms={
         "relu": Arm("--activation relu"),

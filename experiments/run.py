@@ -42,6 +42,9 @@ def train(program: str, flags: str, run_dir: Path) -> None:
         ValueError: If there is a run with other settings.
         KeyboardInterrupt: If it was interrupted; what it has learned is on the disk.
     """
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # nobody waits for what comes now
+        raise KeyboardInterrupt
     args, console = [*flags.split(), "--run-dir", str(run_dir)], Console(quiet=True)
     trainer: SupervisedTrainer | Trainer
     if program == "supervise":
