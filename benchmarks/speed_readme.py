@@ -49,10 +49,12 @@ def table(found: dict[str, Any]) -> list[str]:
     ]
     for work, ours in dict.fromkeys((work, ours) for work, ours, _ in GOALS):
         cells = []
-        for other in ("sb3", "sbx"):
-            each = against(found, work, ours, other) if (work, ours, other) in GOALS else []
+        for package in ("sb3", "sbx"):
+            named = [x for w, o, x in GOALS if (w, o) == (work, ours) and x.startswith(package)]
+            each = [x for other in named for x in against(found, work, ours, other)]
             cells.append(f"{middle_half(each)[1]:.1f}" if each else "")
         what = f"{NAMES[work]}, `{ours.removeprefix('ours ')}`"
         what += ", all seeds together" if "--num-seeds" in ours else ""
+        what += ", as theirs with `train_freq=4`" if "--dqn.learn-every 4" in ours else ""
         lines.append(f"| {what} | {' | '.join(cells)} |")
     return lines
