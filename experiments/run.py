@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from results import FOLDER, write
 from rich.console import Console
 
 import configs
-from configs import RunConfig, SupervisedConfig, differences, read_yaml
+from configs import RunConfig, SupervisedConfig, differences
 from training import NonFiniteError, SupervisedTrainer, Trainer
 
 PROTOCOLS = {p.name: p for p in (random_label_digits.PROTOCOL, rl_plasticity.PROTOCOL)}
@@ -69,9 +70,9 @@ def is_done(config: RunConfig, run_dir: Path) -> bool:
     """Whether such a run has ended; it may be one out of the archive, without its checkpoint."""
     if not has_ended(run_dir):
         return False
-    settings = config.used()
-    del settings["run_dir"]
-    if different := differences(read_yaml(run_dir / "config.yaml"), settings):
+    # Read as a preset: a setting that did not exist then was what is its default now.
+    old = configs.parse_as(type(config), ["--config", str(run_dir / "config.yaml")])
+    if different := differences(old.used(), replace(config, run_dir=None).used()):
         raise ValueError(
             f"{run_dir} holds a run with other settings ({'; '.join(different)}): remove it, and "
             "the archive in results/ that it may be from"

@@ -105,6 +105,20 @@ def test_a_run_again_has_the_stored_table(serial: list[str], tmp_path: Path) -> 
     assert again == (tmp_path / "kept/adalin-relu/metrics.csv").read_text()
 
 
+def test_a_setting_that_is_new_does_not_make_a_run_another(
+    serial: list[str], tmp_path: Path
+) -> None:
+    run.tune(PROTOCOL, "small", tmp_path / "runs", 1)
+    for file in (tmp_path / "runs").rglob("config.yaml"):
+        text = file.read_text()
+        assert "  learn_every: 1\n" in text
+        file.write_text(text.replace("  learn_every: 1\n", ""))
+    (tmp_path / "results/small-tuning.csv").unlink()
+    serial.clear()
+    run.tune(PROTOCOL, "small", tmp_path / "runs", 1)
+    assert serial == []
+
+
 def test_trials_with_other_flags_are_done_again(serial: list[str], tmp_path: Path) -> None:
     run.tune(PROTOCOL, "small", tmp_path / "runs", 1)
     serial.clear()
