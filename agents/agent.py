@@ -85,6 +85,8 @@ USUAL = Seams()
 
 
 Source = TypeVar("Source", bound=tuple[Any, ...])
+Gather = Callable[[Source], Batch]
+"""Makes the batch of a source."""
 
 
 def itself(batch: Any) -> Batch:
@@ -123,9 +125,7 @@ class Agent(Protocol):
         """
         ...
 
-    def update(
-        self, *sources: Source, gather: Callable[[Source], Batch] = itself
-    ) -> dict[str, Tensor]:
+    def update(self, *sources: Source, gather: Gather[Source] = itself) -> dict[str, Tensor]:
         """Learns from batches, an update with each, one after the other.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents.agent import USUAL, Array, Batch, Learner, Seams, Source, Streams, itself
+from agents.agent import USUAL, Array, Batch, Gather, Learner, Seams, Source, Streams, itself
 from agents.descent import compiled, descend, is_plain, polyak
 from agents.settings import check_settings
 from agents.spaces import check_observations, to_tensor
@@ -144,15 +144,13 @@ class DQN:
         """Returns random actions where the agent wanders, else the greatest: all ``(S, N)``."""
         return torch.where(wander, random, self.q(obs).argmax(-1)) + self.first_action
 
-    def update(
-        self, *sources: Source, gather: Callable[[Source], Batch] = itself
-    ) -> dict[str, Tensor]:
+    def update(self, *sources: Source, gather: Gather[Source] = itself) -> dict[str, Tensor]:
         first, self.updates = self.updates + 1, self.updates + len(sources)
         moves = [i % self.config.target_every == 0 for i in range(first, self.updates + 1)]
         return self.learn(sources, gather, moves)
 
     def learn(
-        self, sources: Sequence[Source], gather: Callable[[Source], Batch], moves: Sequence[bool]
+        self, sources: Sequence[Source], gather: Gather[Source], moves: Sequence[bool]
     ) -> dict[str, Tensor]:
         """Does the work of updates, each of which may move the target: all can be compiled."""
         for source, move_target in zip(sources, moves, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.agent import USUAL, Array, Batch, Learner, Seams, Source, Streams, itself
+from agents.agent import USUAL, Array, Batch, Gather, Learner, Seams, Source, Streams, itself
 from agents.descent import compiled, descend, is_plain, polyak
 from agents.settings import check_settings
 from agents.spaces import check_actions, check_observations, to_tensor
@@ -150,9 +150,7 @@ class SAC:
         """Draws actions in [-1, 1] for exploration: ``GaussianActor.sample``."""
         return self.actor.sample(obs, noise)
 
-    def update(
-        self, *sources: Source, gather: Callable[[Source], Batch] = itself
-    ) -> dict[str, Tensor]:
+    def update(self, *sources: Source, gather: Gather[Source] = itself) -> dict[str, Tensor]:
         sizes = [(2, source[0].shape[1], self.num_actions) for source in sources]
         noise = [self.noise.normal(*size) for size in sizes]  # (S, 2, B, A)
         first, self.updates = self.updates, self.updates + len(sources)
@@ -162,9 +160,9 @@ class SAC:
     def learn(
         self,
         sources: Sequence[Source],
-        gather: Callable[[Source], Batch],
-        noise: Sequence[Tensor],
-        acts: Sequence[bool],
+        gather: Gather[Source],
+        noise: list[Tensor],
+        acts: list[bool],
     ) -> dict[str, Tensor]:
         """Does the work of updates, some with one of the actor: all can be compiled."""
         metrics: dict[str, Tensor] = {}
