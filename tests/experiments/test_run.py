@@ -88,21 +88,17 @@ def test_what_is_kept_is_enough_to_go_on_elsewhere(serial: list[str], tmp_path: 
         means = [(float(row["mean"]), row["chosen"]) for row in rows if row["arm"] == arm]
         assert [mean for mean, chosen in means if chosen == "1"] == [max(means)[0]]
 
+    # The same command comes to the table that was kept.
+    kept = tmp_path / "runs/tiny/small/final/adalin-relu"
+    chosen = {row["arm"]: row["trial"] for row in rows if row["chosen"] == "1"}
+    run.train("train", PROTOCOL.final("small", chosen)["adalin-relu"], tmp_path / "again")
+    again = (tmp_path / "again/metrics.csv").read_text()
+    assert thinned(again) == (kept / "metrics.csv").read_text() != again
+
     shutil.rmtree(tmp_path / "runs")
     longer = replace(WORLD, final=WORLD.final.replace("240", "300"))
     with pytest.raises(ValueError, match="relu holds a run with other settings.*240 -> 300.*remov"):
         run.do(replace(PROTOCOL, worlds={"small": longer}), "small", tmp_path / "runs", 1)
-
-
-def test_a_run_again_has_the_stored_table(serial: list[str], tmp_path: Path) -> None:
-    run.do(PROTOCOL, "small", tmp_path / "runs", 1)
-    unpack(tmp_path / "results/small-runs.tar.xz", tmp_path / "kept")
-    with (tmp_path / "results/small-tuning.csv").open() as file:
-        chosen = {row["arm"]: row["trial"] for row in csv.DictReader(file) if row["chosen"] == "1"}
-    flags = PROTOCOL.final("small", chosen)["adalin-relu"]
-    run.train("train", flags, tmp_path / "again")
-    again = thinned((tmp_path / "again/metrics.csv").read_text())
-    assert again == (tmp_path / "kept/adalin-relu/metrics.csv").read_text()
 
 
 def test_a_setting_that_is_new_does_not_make_a_run_another(
