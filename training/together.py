@@ -10,7 +10,7 @@ from configs import Config
 MOST = 4
 """More take longer to compile, and save little more."""
 LEAST_UPDATES = 200_000
-"""Of a run.  Four small updates take 20 to 30 seconds to compile, and save 0.1 ms each."""
+"""Of a run: four small updates take some 20 seconds longer to compile than one does."""
 MOST_PRODUCTS = 2_000_000
 """Multiplications of a forward pass, on a CPU.  Where there are more, a call costs little."""
 
@@ -18,8 +18,9 @@ MOST_PRODUCTS = 2_000_000
 def together(config: Config, learners: Mapping[str, Learner]) -> int:
     """Returns the number of updates in one compiled call.
 
-    A call of compiled code takes about 0.1 ms, as long as an update of a small network itself
-    (``python benchmarks/speed.py``).  What is learned is the same.
+    A call of compiled code takes 0.1 to 0.3 ms, as long as an update of a small network itself:
+    compare a step of ``--dqn.learn-every 4`` with one that has a call of its own in docs/speed.md.
+    What is learned is the same.
 
     Args:
         config: Settings of the run.
