@@ -102,13 +102,14 @@ def theirs(work: str, seed: int) -> Episodes:
     return watch.episodes
 
 
-def ours(work: str, compiled: bool, num_seeds: int) -> list[Episodes]:
+def ours(work: str, compiled: bool, first: int, num_seeds: int) -> list[Episodes]:
     """Trains all seeds side by side."""
     env, flags, _ = WORKS[work]
     how = "--compile" if compiled else "--no-compile"
-    words = f"--env {env} {flags} --activation relu --total-steps {STEPS} {how} --num-seeds "
+    words = f"--env {env} {flags} --activation relu --total-steps {STEPS} {how} "
+    words += f"--seed {first} --num-seeds {num_seeds}"
     with tempfile.TemporaryDirectory() as folder:
-        line = [*words.split(), str(num_seeds), "--run-dir", f"{folder}/run"]
+        line = [*words.split(), "--run-dir", f"{folder}/run"]
         trainer = Trainer(configs.parse(line), Console(file=io.StringIO()))
         trainer.run()
         visits = trainer.summary.visits
@@ -132,6 +133,7 @@ def main() -> None:
     """Prints the table and draws the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("docs"))
     args = parser.parse_args()
@@ -144,10 +146,11 @@ def main() -> None:
     raw: dict[str, Any] = {}
     for axis, (work, (env, _, _)) in zip(axes, WORKS.items(), strict=True):
         with ProcessPoolExecutor(args.jobs) as pool:
-            jobs = [pool.submit(theirs, work, seed) for seed in range(args.seeds)]
+            first = args.first_seed
+            jobs = [pool.submit(theirs, work, first + i) for i in range(args.seeds)]
             found = {
-                "ours, compiled": parts(ours(work, True, args.seeds)),
-                "ours, eager": parts(ours(work, False, args.seeds)),
+                "ours, compiled": parts(ours(work, True, first, args.seeds)),
+                "ours, eager": parts(ours(work, False, first, args.seeds)),
                 "SB3": parts([job.result() for job in jobs]),
             }
         bounds = {}
