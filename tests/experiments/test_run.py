@@ -136,6 +136,8 @@ def test_tables_are_kept_without_the_layers(tmp_path: Path) -> None:
     table = "step,seed,task,visit,name,value\n" + "".join(f"1,0,0,0,{name},2\n" for name in names)
     left = [line.split(",")[4] for line in thinned(table).splitlines()]
     assert left == ["name", *(names[i] for i in (0, 1, 4, 6))]
+    row = "7,1,0,0,adalin/q/layer_1/alpha_mean,"
+    assert thinned(f"head\n{row}0.123456789\n{row}nan\n") == f"head\n{row}0.123457\n{row}nan\n"
 
 
 def test_runs_that_are_there_are_not_replaced(tmp_path: Path) -> None:
