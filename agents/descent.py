@@ -186,8 +186,8 @@ def compiled(function: Function) -> Function:
             setattr(torch._dynamo.config, name, value)
     # On a CPU what calls the kernels is compiled, too: networks are small, and Python takes longer.
     options: dict[str, Any] = {"cpp_wrapper": not torch.cuda.is_available()}
-    # Functions do not change while a program runs.  To look whether they have takes longer than the
-    # matrix products of a small network; what an agent holds is looked at before every call.
+    # Functions and modules do not change while a program runs: to look at them before every call is
+    # time that small networks feel.  What an agent holds is looked at, as always.
     if hasattr(torch.compiler, "skip_guard_on_globals_unsafe"):
         options["guard_filter_fn"] = torch.compiler.skip_guard_on_globals_unsafe
     return torch.compile(function, dynamic=False, options=options)  # type: ignore[return-value]  # same signature

@@ -79,6 +79,8 @@ def main() -> None:
         "--sbx-env", type=Path, default=Path.home() / ".cache/adalin-rl/sbx", help="where SBX goes"
     )
     args = parser.parse_args()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda needs a GPU that PyTorch can use")
     parts = args.only.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"--only should be of {', '.join(PARTS)}. Received {', '.join(unknown)}")

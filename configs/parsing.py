@@ -241,7 +241,7 @@ def _name(token: str) -> str:
 
 def _run_tyro(cls: type[C], flags: Sequence[str]) -> C:
     """Runs the parser and turns its boxed message into one line."""
-    config: C = _cached_tyro(cls, tuple(flags))  # type: ignore[arg-type]  # a class has a hash
+    config: C = _cached_tyro(cls, tuple(flags))
     return config
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
@@ -33,7 +34,7 @@ from plasticity.mitigations.upgd import UPGDConfig
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(ABC):
     """Settings of every run; a step is one of each environment, or one update of a classifier."""
 
     activation: str = "adalin-relu"
@@ -105,14 +106,14 @@ class RunConfig:
             raise ValueError(f"`threads` should be at most 1024. Received {self.threads}")
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """What the run is about, as a name of a folder."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def updates(self) -> float:
         """Updates of the whole run, if all goes well."""
-        raise NotImplementedError
 
     @property
     def compiles_well(self) -> bool:
@@ -137,6 +138,7 @@ class RunConfig:
         """Yields what there would be many of, how many, how many there may be, and where."""
         yield from ()
 
+    @abstractmethod
     def check_names(self) -> None:
         """Raises a ValueError for the first name that stands for nothing."""
 

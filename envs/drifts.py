@@ -9,6 +9,7 @@ that tables have rows.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +19,7 @@ from envs.schedules import Phase, at_least, whole
 
 
 @dataclass(frozen=True)
-class _Drift:
+class _Drift(ABC):
     """What drifts have in common.
 
     Args:
@@ -56,9 +57,9 @@ class _Drift:
     def _last(self) -> float:
         return math.inf if self.num_tasks is None else self.num_tasks - 1
 
+    @abstractmethod
     def position(self, step: int) -> float:
         """Returns the place between the tasks, from 0 to ``num_tasks - 1``."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

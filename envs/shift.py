@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,19 +57,19 @@ class Shift:
         return reward
 
 
-class NumericShift(Shift):
+class NumericShift(Shift, ABC):
     """A shift that consists of numbers, so that it can also stand between two tasks.
 
     A subclass says which numbers a task has and what to do with them; a drift interpolates.
     """
 
+    @abstractmethod
     def numbers(self, task: int, rng: np.random.Generator) -> Any:
         """Returns the numbers of a task, an array of floats or a float."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set(self, numbers: Any) -> None:
         """Puts numbers into effect, those of a task or, as an array, those between two."""
-        raise NotImplementedError
 
     def enter(self, task: int, rng: np.random.Generator) -> None:
         self.set(self.numbers(task, rng))

@@ -12,8 +12,8 @@ import numpy as np
 from configs import read_yaml
 from training.summary import interval
 
-Rows = dict[str, dict[int, list[tuple[int, float]]]]
-"""Step and value of each row, by name and seed."""
+Rows = dict[str, dict[int, list[float]]]
+"""Values by name and seed."""
 
 COLUMNS = {
     "dormant, first layer": ("dormant_fraction@0.1/FIRST", "{:.0%}"),
@@ -40,14 +40,8 @@ def tables(runs: dict[str, Path]) -> list[str]:
         runs: Run directories by the names of arms.
     """
     found = {arm: read(run) for arm, run in runs.items() if (run / "metrics.csv").exists()}
-    networks = sorted(
-        {
-            name.split("/")[1]
-            for rows in found.values()
-            for name in rows
-            if "q_" in name or "effective_rank" in name
-        }
-    )
+    names = {name for rows in found.values() for name in rows if name.startswith("plasticity/")}
+    networks = sorted({name.split("/")[1] for name in names})
     lines = []
     for network in networks:
         lines += ["", f"### {network}", "", *table(network, found, runs)]
@@ -90,25 +84,23 @@ def read(run_dir: Path) -> Rows:
     found: Rows = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if int(row["visit"]) >= first:
-            entry = int(row["step"]), float(row["value"])
-            found[row["name"]][int(row["seed"])].append(entry)
+            found[row["name"]][int(row["seed"])].append(float(row["value"]))
     return found
 
 
-def means(by_seed: dict[int, list[tuple[int, float]]]) -> Any:
+def means(by_seed: dict[int, list[float]]) -> Any:
     """Returns the mean of each seed."""
-    return np.array([np.mean([value for _, value in by_seed[seed]]) for seed in sorted(by_seed)])
+    return np.array([np.mean(by_seed[seed]) for seed in sorted(by_seed)])
 
 
 def paid(rows: Rows, discount: float) -> Any:
     """Returns the mean discounted return from a step, of each seed."""
     values = []
-    for seed, episodes in sorted(rows["return/episode"].items()):
-        returns = np.array([value for _, value in episodes])
-        lengths = np.array([value for _, value in rows["return/length"][seed]])
+    for seed, returns in sorted(rows["return/episode"].items()):
+        lengths = np.array(rows["return/length"][seed])
         # Over the steps of an episode of length L: the sum of (1 - g^k) / (1 - g), k = 1 ... L
         weights = (lengths - discount * (1 - discount**lengths) / (1 - discount)) / (1 - discount)
-        values.append((returns / lengths * weights).sum() / lengths.sum())
+        values.append((np.array(returns) / lengths * weights).sum() / lengths.sum())
     return np.array(values)
 
 
@@ -120,4 +112,5 @@ def gamma(run_dir: Path) -> float:
 
 def cell(values: Any, form: str) -> str:
     """Returns the mean of the seeds and its 95% interval."""
-    return "{} ({} to {})".format(*(form.format(x) for x in interval(values)))
+    mean, low, high = (form.format(x) for x in interval(values))
+    return f"{mean} ({low} to {high})"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 FILES = ("config.yaml", "metrics.csv", "summary.json", "diverged")
-LAYER = re.compile(r"plasticity/.+/(layer_\d+|head)")
+LAYER = re.compile(r"plasticity/.+/((conv|layer)_\d+|head)")
 KEPT_OF_LAYERS = "dormant_fraction@0.1"
 
 

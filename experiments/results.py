@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from inside import tables
+from inside import cell, tables
 from matplotlib.figure import Figure
 from protocol import Protocol, Table, oracle
 
@@ -111,12 +111,6 @@ def verdict(text: str, difference: Any, form: str) -> str:
     _, low, high = interval(difference)
     decided = "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
     return f"| {text} | {cell(difference, form)} | {decided} |"
-
-
-def cell(values: Any, form: str) -> str:
-    """Returns mean and 95% interval of the seeds."""
-    mean, low, high = (form.format(x) for x in interval(values))
-    return f"{mean} ({low} to {high})"
 
 
 def signed(form: str) -> str:

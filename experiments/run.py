@@ -33,6 +33,8 @@ import configs
 from configs import RunConfig, SupervisedConfig, differences
 from training import NonFiniteError, SupervisedTrainer, Trainer
 
+interrupted = False
+"""Whether a signal has ended a run in this process, which then does no other."""
 PROTOCOLS = {p.name: p for p in (random_label_digits.PROTOCOL, rl_plasticity.PROTOCOL)}
 
 
@@ -43,8 +45,9 @@ def train(program: str, flags: str, run_dir: Path) -> None:
         ValueError: If there is a run with other settings.
         KeyboardInterrupt: If it was interrupted; what it has learned is on the disk.
     """
+    global interrupted
     parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():  # nobody waits for what comes now
+    if interrupted or (parent is not None and not parent.is_alive()):  # nobody waits for it
         raise KeyboardInterrupt
     args, console = [*flags.split(), "--run-dir", str(run_dir)], Console(quiet=True)
     trainer: SupervisedTrainer | Trainer
@@ -63,6 +66,7 @@ def train(program: str, flags: str, run_dir: Path) -> None:
     except NonFiniteError as error:
         (run_dir / "diverged").write_text(f"{error}\n")
     if trainer.interrupted is not None:
+        interrupted = True
         raise KeyboardInterrupt
 
 
@@ -90,7 +94,7 @@ def has_ended(run_dir: Path) -> bool:
 def all_of(
     program: str, jobs: dict[Path, str], processes: int, keep: Callable[[], None] = lambda: None
 ) -> None:
-    """Does runs side by side; the first error, or Ctrl-C, ends all of them.
+    """Does runs side by side; the first error, or Ctrl-C, ends all, and saves their states.
 
     Args:
         program: What does them.
@@ -110,6 +114,8 @@ def all_of(
                 )
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
             raise
 
 
@@ -140,8 +146,7 @@ def tune(protocol: Protocol, world: str, runs: Path, processes: int) -> dict[str
         table = csv.writer(opened, lineterminator="\n")
         table.writerow(("arm", "trial", "mean", "chosen", "flags"))
         for (arm, trial), words in flags.items():
-            mean = f"{scores[arm, trial]:.5g}"
-            table.writerow((arm, trial, mean, int(trial == best[arm]), words))
+            table.writerow((arm, trial, scores[arm, trial], int(trial == best[arm]), words))
     return best
 
 

@@ -6,6 +6,7 @@ stream holds no state, so a run can be continued at any task by asking for that 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ class Task(NamedTuple):
     classes: NDArray[np.bool_]
 
 
-class Stream:
+class Stream(ABC):
     """A stream of tasks over a data set.
 
     Args:
@@ -77,9 +78,9 @@ class Stream:
         whole("seed", seed, 0)
         return self.make_task(index, seed)
 
+    @abstractmethod
     def make_task(self, index: int, seed: int) -> Task:
         """Makes a task that there is; each stream has its own way."""
-        raise NotImplementedError
 
     def most_images(self) -> int:
         """Returns how many training images a task has at most."""

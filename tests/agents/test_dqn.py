@@ -172,7 +172,10 @@ def test_compiled_update_equals_eager() -> None:
         ended = torch.tensor([step % 7 == 6] * 2)
         replay.add(b.obs[0], b.action[0], b.reward[0], b.next_obs[0], ended, ended)
     agents[0].compile()
-    for _ in range(5):
+    for i in range(5):
+        if i == 3:  # settings may change in between
+            for agent in agents:
+                agent.optimizer.param_groups[0]["lr"] = 0.1
         places = replay.draw(8)
         metrics = [agent.update(places, gather=replay.gather) for agent in agents]
         for name in metrics[0]:

@@ -14,8 +14,8 @@ def test_what_was_paid_is_the_mean_return_from_each_step() -> None:
             expected += sum(discount**k * total / length for k in range(length - t))
             steps += 1
     rows: inside.Rows = {
-        "return/episode": {0: [(i, total) for i, (total, _) in enumerate(episodes)]},
-        "return/length": {0: [(i, float(length)) for i, (_, length) in enumerate(episodes)]},
+        "return/episode": {0: [total for total, _ in episodes]},
+        "return/length": {0: [float(length) for _, length in episodes]},
     }
     assert inside.paid(rows, discount).tolist() == [pytest.approx(expected / steps)]
 

@@ -1,7 +1,13 @@
 """Experiments: tuned, run, kept, gone on with on another machine, and judged."""
 
 import csv
+import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +19,7 @@ import run
 from keeping import pack, thinned, unpack
 from protocol import Arm, Protocol, World
 
+ROOT = Path(__file__).parents[2]
 WORLD = World(
     flags="--env obs-shift-cartpole --steps-per-task 60 --dqn.hidden 8 --dqn.batch-size 8 "
     "--dqn.learning-starts 20 --dqn.gamma 0.9 --probe.every 30 --probe.batch-size 16 "
@@ -129,13 +136,14 @@ def test_tables_are_kept_without_the_layers(tmp_path: Path) -> None:
         "plasticity/q/effective_rank",
         "plasticity/q/effective_rank/layer_1",
         "plasticity/q/weight_rms/head",
+        "plasticity/q/weight_rms/conv_1",
         "plasticity/q/dormant_fraction@0.1/layer_2",
         "plasticity/q/dormant_fraction@0/layer_2",
         "adalin/q/layer_1/alpha_mean",
     )
     table = "step,seed,task,visit,name,value\n" + "".join(f"1,0,0,0,{name},2\n" for name in names)
     left = [line.split(",")[4] for line in thinned(table).splitlines()]
-    assert left == ["name", *(names[i] for i in (0, 1, 4, 6))]
+    assert left == ["name", *(names[i] for i in (0, 1, 5, 7))]
     row = "7,1,0,0,adalin/q/layer_1/alpha_mean,"
     assert thinned(f"head\n{row}0.123456789\n{row}nan\n") == f"head\n{row}0.123457\n{row}nan\n"
 
@@ -165,3 +173,39 @@ def test_runs_that_are_there_are_not_replaced(tmp_path: Path) -> None:
 )
 def test_a_hypothesis_is_judged_by_its_interval(values: tuple[float, ...], expected: str) -> None:
     assert results.verdict("it", np.array(values), "{:+.2f}") == expected
+
+
+def test_an_interrupt_of_the_driver_alone_ends_its_workers_with_their_states(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "drive.py"
+    script.write_text(
+        "import signal\n"
+        "from pathlib import Path\n"
+        "import run\n"
+        "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background
+        f"    flags = '{WORLD.flags} --steps-per-task 1000000 --total-steps 10000000'\n"
+        f"    run.all_of('train', {{Path('{tmp_path}') / n: flags for n in 'abc'}}, 1)\n"
+    )
+    path = os.pathsep.join((str(ROOT), str(ROOT / "experiments")))
+    driver = subprocess.Popen(
+        [sys.executable, str(script)],
+        env=os.environ | {"PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        while not any((tmp_path / "a").glob("events*")):  # it trains, or is about to
+            time.sleep(0.05)
+            assert driver.poll() is None
+        time.sleep(0.5)
+        driver.send_signal(signal.SIGINT)
+        _, errors = driver.communicate(timeout=60)
+    finally:
+        if driver.poll() is None:
+            os.killpg(driver.pid, signal.SIGKILL)
+    assert b"KeyboardInterrupt" in errors
+    assert json.loads((tmp_path / "a/summary.json").read_text())["finished"] is False
+    assert list((tmp_path / "a/checkpoint").iterdir())
+    assert not (tmp_path / "b").exists()
