@@ -40,10 +40,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def thinned(table: str) -> str:
-    """Returns ``metrics.csv`` with six digits and without single layers, but their dormant neurons.
-
-    An archive of such tables takes two thirds of the room.
-    """
+    """Returns ``metrics.csv`` with six digits, and of single layers only their dormant neurons."""
     head, *rows = (line.split(",") for line in table.splitlines())
     kept = [
         [*row[:5], f"{float(row[5]):.6g}"]

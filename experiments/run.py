@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -38,8 +39,11 @@ interrupted = False
 PROTOCOLS = {p.name: p for p in (random_label_digits.PROTOCOL, rl_plasticity.PROTOCOL)}
 
 
-def train(program: str, flags: str, run_dir: Path) -> None:
+def train(program: str, flags: str, run_dir: Path) -> bool:
     """Does a run, or goes on with it; one that diverges leaves a file that says so.
+
+    Returns:
+        Whether there was something to do.
 
     Raises:
         ValueError: If there is a run with other settings.
@@ -54,12 +58,12 @@ def train(program: str, flags: str, run_dir: Path) -> None:
     if program == "supervise":
         supervised = configs.parse_as(SupervisedConfig, args)
         if is_done(supervised, run_dir):
-            return
+            return False
         trainer = SupervisedTrainer(supervised, console)
     else:
         config = configs.parse(args)
         if is_done(config, run_dir):
-            return
+            return False
         trainer = Trainer(config, console)
     try:
         trainer.run()
@@ -68,6 +72,7 @@ def train(program: str, flags: str, run_dir: Path) -> None:
     if trainer.interrupted is not None:
         interrupted = True
         raise KeyboardInterrupt
+    return True
 
 
 def is_done(config: RunConfig, run_dir: Path) -> bool:
@@ -100,15 +105,15 @@ def all_of(
         program: What does them.
         jobs: Their flags, by their folders.
         processes: How many at once.
-        keep: Is called after each.
+        keep: Is called after each that was not there.
     """
     begin, context = time.monotonic(), multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
         futures = [pool.submit(train, program, flags, run_dir) for run_dir, flags in jobs.items()]
         try:
             for i, future in enumerate(as_completed(futures)):
-                future.result()
-                keep()
+                if future.result():
+                    keep()
                 print(
                     f"{i + 1} of {len(futures)} runs, {time.monotonic() - begin:.0f} s", flush=True
                 )
@@ -175,6 +180,7 @@ def main() -> None:
     for world in options.worlds or protocol.worlds:
         if world not in protocol.worlds:
             parser.error(f"there is no world {world!r}, but {', '.join(protocol.worlds)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         for world in options.worlds or protocol.worlds:
             print(f"{protocol.name}: {world}", flush=True)
