@@ -137,6 +137,22 @@ class Agent(Protocol):
         """
         ...
 
+    def update_and_act(
+        self, obs: Array, step: int, *sources: Source, gather: Gather[Source] = itself
+    ) -> tuple[dict[str, Tensor], Array]:
+        """Does what ``update`` and then ``act`` do, which explores; compiled, in one call.
+
+        Args:
+            obs: ``(S, N, ...)``.
+            step: Steps since the agent began, at least ``learning_starts``.
+            sources: As ``update`` takes them.
+            gather: As ``update`` takes it.
+
+        Returns:
+            What ``update`` and ``act`` return.
+        """
+        ...
+
     def learners(self) -> dict[str, Learner]:
         """Returns the networks that learn, by name."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -42,28 +43,59 @@ class Adam(torch.optim.Adam):
     @torch.no_grad()
     def descend(self) -> None:
         """Does what ``step`` does, without its hooks."""
-        compiling = torch.compiler.is_compiling()
         for group in self.param_groups:
             learning = [p for p in group["params"] if p.grad is not None]
+            grads = [p.grad for p in learning if p.grad is not None]
             states = [self.state[p] for p in learning]
+            means, squares, steps = (
+                [state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step")
+            )
+            settings = {name: group[name] for name in ("lr", "eps", "weight_decay")}
+            if torch.compiler.is_compiling():
+                _adam(learning, grads, means, squares, steps, group["betas"], **settings)
+                continue
             adam_step(
                 learning,
-                [p.grad for p in learning if p.grad is not None],
-                [s["exp_avg"] for s in states],
-                [s["exp_avg_sq"] for s in states],
+                grads,
+                means,
+                squares,
                 [],
-                [s["step"] for s in states],
-                foreach=compiling,
-                fused=not compiling,
-                capturable=compiling,
+                steps,
+                fused=True,
                 amsgrad=False,
                 maximize=False,
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
-                lr=group["lr"],
-                eps=group["eps"],
-                weight_decay=group["weight_decay"],
+                **settings,
             )
+
+
+def _adam(
+    parameters: list[nn.Parameter],
+    grads: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    steps: list[Tensor],
+    betas: tuple[float, float],
+    lr: float,
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """Adam (Kingma and Ba 2015) for a compiler, in place.
+
+    PyTorch's own would be compiled so that each vector of numbers computes powers of the step.
+    """
+    torch._foreach_add_(steps, 1)
+    step = torch.stack(steps).double()  # (P,)
+    first, second = (1 - torch.exp(step * math.log(beta)) for beta in betas)
+    rate, root = (lr / first).float(), second.rsqrt().float()
+    moments = zip(parameters, grads, means, squares, strict=True)
+    for i, (parameter, grad, mean, square) in enumerate(moments):
+        if weight_decay:
+            grad = grad.add(parameter, alpha=weight_decay)
+        mean.lerp_(grad, 1 - betas[0])
+        square.mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])
+        parameter.sub_(rate[i] * mean / (square.sqrt() * root[i] + eps))
 
 
 class SGD(torch.optim.SGD):

@@ -124,41 +124,57 @@ class DQN:
 
     @torch.no_grad()
     def act(self, obs: Array, step: int, *, explore: bool = True) -> Array:
-        num_envs = obs.shape[1]
         if not explore:
             best: Array = self.q(to_tensor(obs, self.device)).argmax(-1).cpu().numpy()
             return best + self.first_action
-        epsilon = 1.0 if step < self.learning_starts else self.epsilon(step)
-        wander = self.exploration.uniform(num_envs) < epsilon  # (S, N)
-        random = self.exploration.integers(self.num_actions, num_envs)
-        actions: Array = (
-            self.explore(
-                to_tensor(obs, self.device), wander.to(self.device), random.to(self.device)
-            )
-            .cpu()
-            .numpy()
-        )
+        actions: Array = self.explore(*self.wander(obs, step)).cpu().numpy()
         return actions
 
-    def explore(self, obs: Tensor, wander: Tensor, random: Tensor) -> Tensor:
+    def wander(self, obs: Array, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the observations, where the agent wanders, and where to: ``(S, N, ...)``."""
+        epsilon = 1.0 if step < self.learning_starts else self.epsilon(step)
+        at_random = self.exploration.uniform(obs.shape[1]) < epsilon
+        random = self.exploration.integers(self.num_actions, obs.shape[1])
+        return to_tensor(obs, self.device), at_random.to(self.device), random.to(self.device)
+
+    @torch.no_grad()
+    def explore(self, obs: Tensor, at_random: Tensor, random: Tensor) -> Tensor:
         """Returns random actions where the agent wanders, else the greatest: all ``(S, N)``."""
-        return torch.where(wander, random, self.q(obs).argmax(-1)) + self.first_action
+        return torch.where(at_random, random, self.q(obs).argmax(-1)) + self.first_action
 
     def update(self, *sources: Source, gather: Gather[Source] = itself) -> dict[str, Tensor]:
-        first, self.updates = self.updates + 1, self.updates + len(sources)
-        moves = [i % self.config.target_every == 0 for i in range(first, self.updates + 1)]
-        return self.learn(sources, gather, moves)
+        return self.learn(sources, gather, self._moves(len(sources)))
+
+    def update_and_act(
+        self, obs: Array, step: int, *sources: Source, gather: Gather[Source] = itself
+    ) -> tuple[dict[str, Tensor], Array]:
+        exploring = self.wander(obs, step)
+        metrics = self.learn(sources, gather, self._moves(len(sources)), exploring)
+        return metrics, metrics.pop("action").cpu().numpy()
+
+    def _moves(self, count: int) -> list[bool]:
+        """Counts so many updates; returns which of them move the target."""
+        first, self.updates = self.updates + 1, self.updates + count
+        return [i % self.config.target_every == 0 for i in range(first, self.updates + 1)]
 
     def learn(
-        self, sources: Sequence[Source], gather: Gather[Source], moves: Sequence[bool]
+        self,
+        sources: Sequence[Source],
+        gather: Gather[Source],
+        moves: Sequence[bool],
+        exploring: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Does the work of updates, each of which may move the target: all can be compiled."""
+        """Does the work of updates, each of which may move the target, and may act after them.
+
+        All of it can be compiled.  Where the agent acts, ``action`` is among the metrics.
+        """
         for source, move_target in zip(sources, moves, strict=True):
             loss, td_error = self.loss(gather(source))
             norm = descend(loss, self.optimizer, self.config.max_grad_norm)
             if move_target:
                 polyak(self.target, self.q, self.config.tau)
-        return {"loss/q": loss.detach(), "td_error": td_error, "grad_norm/q": norm}
+        metrics = {"loss/q": loss.detach(), "td_error": td_error, "grad_norm/q": norm}
+        return metrics | {"action": self.explore(*exploring)} if exploring else metrics
 
     def loss(self, batch: Batch, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the loss and the mean absolute temporal-difference error, both ``(S,)``."""

@@ -136,26 +136,42 @@ class SAC:
         shape = (obs.shape[1], self.num_actions)
         if not explore:
             still = torch.zeros(len(obs), *shape, device=self.device)
-            unit, _ = self.actor.sample(to_tensor(obs, self.device), still)
+            action = self.explore(to_tensor(obs, self.device), still)
         elif step < self.learning_starts:
             unit = 2 * self.exploration.uniform(*shape) - 1  # (S, N, A)
-            unit = unit.to(self.device)
+            action = self.middle + self.half_range * unit.to(self.device)
         else:
-            noise = self.exploration.normal(*shape).to(self.device)
-            unit, _ = self.explore(to_tensor(obs, self.device), noise)
-        actions: Array = (self.middle + self.half_range * unit).cpu().numpy()
+            action = self.explore(*self.wander(obs))
+        actions: Array = action.cpu().numpy()
         return actions
 
-    def explore(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws actions in [-1, 1] for exploration: ``GaussianActor.sample``."""
-        return self.actor.sample(obs, noise)
+    def wander(self, obs: Array) -> tuple[Tensor, Tensor]:
+        """Returns the observations, and noise ``(S, N, A)`` of the actions there."""
+        noise = self.exploration.normal(obs.shape[1], self.num_actions)
+        return to_tensor(obs, self.device), noise.to(self.device)
+
+    @torch.no_grad()
+    def explore(self, obs: Tensor, noise: Tensor) -> Tensor:
+        """Draws actions ``(S, N, A)`` by standard normal noise; without any they are the mean."""
+        unit, _ = self.actor.sample(obs, noise)
+        action: Tensor = self.middle + self.half_range * unit
+        return action
 
     def update(self, *sources: Source, gather: Gather[Source] = itself) -> dict[str, Tensor]:
+        return self.learn(sources, gather, *self._drawn(sources))
+
+    def update_and_act(
+        self, obs: Array, step: int, *sources: Source, gather: Gather[Source] = itself
+    ) -> tuple[dict[str, Tensor], Array]:
+        metrics = self.learn(sources, gather, *self._drawn(sources), self.wander(obs))
+        return metrics, metrics.pop("action").cpu().numpy()
+
+    def _drawn(self, sources: Sequence[Any]) -> tuple[list[Tensor], list[bool]]:
+        """Counts updates; returns the noise of each, and whether it is one of the actor, too."""
         sizes = [(2, source[0].shape[1], self.num_actions) for source in sources]
         noise = [self.noise.normal(*size) for size in sizes]  # (S, 2, B, A)
         first, self.updates = self.updates, self.updates + len(sources)
-        acts = [i % self.config.policy_delay == 0 for i in range(first, self.updates)]
-        return self.learn(sources, gather, noise, acts)
+        return noise, [i % self.config.policy_delay == 0 for i in range(first, self.updates)]
 
     def learn(
         self,
@@ -163,12 +179,16 @@ class SAC:
         gather: Gather[Source],
         noise: list[Tensor],
         acts: list[bool],
+        exploring: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Does the work of updates, some with one of the actor: all can be compiled."""
+        """Does the work of updates, some with one of the actor, and may act after them.
+
+        All of it can be compiled.  Where the agent acts, ``action`` is among the metrics.
+        """
         metrics: dict[str, Tensor] = {}
         for source, drawn, acting in zip(sources, noise, acts, strict=True):
             metrics |= self._learn(gather(source), drawn, acting)
-        return metrics
+        return metrics | {"action": self.explore(*exploring)} if exploring else metrics
 
     def _learn(self, batch: Batch, noise: Tensor, acting: bool) -> dict[str, Tensor]:
         clip = self.config.max_grad_norm

@@ -63,7 +63,8 @@ def main() -> None:
         config = configs.parse([*flags(work, "cpu", extra), "--run-dir", f"{folder}/run"])
         trainer: Any = Trainer(config, Console(file=io.StringIO()))
         trainer.agent.act = around("act", trainer.agent.act)
-        trainer.agent.update = around("update", trainer.agent.update)
+        for name in ("update", "update_and_act"):
+            setattr(trainer.agent, name, around("update", getattr(trainer.agent, name)))
         trainer.replay.draw = around("sample", trainer.replay.draw)
         trainer.worlds.step = around("environment", trainer.worlds.step)
         trainer._store = around("store", trainer._store)

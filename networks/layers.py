@@ -8,7 +8,7 @@ matrix product or one grouped convolution.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,13 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(*lead, B, I)`` to ``(*lead, B, O)``."""
+        if torch.compiler.is_compiling():
+            mapped: Tensor = _Dense.apply(  # type: ignore[no-untyped-call]
+                x.reshape(-1, *x.shape[-2:]),  # (L, B, I)
+                self.weight.flatten(0, -3),  # (L, O, I)
+                self.bias.flatten(0, -2),  # (L, O)
+            )
+            return mapped.view(*self.lead, *mapped.shape[1:])
         if math.prod(self.lead) == 1:  # the gradient of the weight comes as the weight lies
             one = F.linear(x.reshape(x.shape[-2:]), self.weight.flatten(0, -2), self.bias.flatten())
             return one.view(*self.lead, *one.shape)
@@ -80,6 +87,29 @@ class Linear(nn.Module):
     def extra_repr(self) -> str:
         outputs, inputs = self.weight.shape[-2:]
         return f"{inputs} -> {outputs}, lead={self.lead}"
+
+
+class _Dense(torch.autograd.Function):
+    """What ``Linear`` does, for a compiler: the gradient of the weight comes as the weight lies.
+
+    Else it comes transposed, and all that goes over it afterwards is no longer vectorized.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.bmm(x, weight.mT) + bias.unsqueeze(1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        x, weight, _ = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        return torch.bmm(grad, weight), torch.bmm(grad.mT, x), grad.sum(1)
 
 
 class Conv2d(nn.Module):

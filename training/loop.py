@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from training.device import without_denormals
 from training.finite import NonFiniteError, check_finite, to_lists
 from training.going_on import Results, Resumable
 from training.interrupt import on_interrupt
@@ -100,7 +101,7 @@ class Loop(Resumable):
         self.progress = ProgressLine(self.console, self.total_steps)
         self.progress.go_on_from(self.seconds_before)
         try:
-            with on_interrupt(self._interrupt):
+            with on_interrupt(self._interrupt), without_denormals():
                 try:
                     self._loop()
                 except NonFiniteError:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
+from torch import Tensor
 
 import envs
 from agents import AGENTS, Agent, Batch, Replay, recipe
 from agents.agent import Array
+from agents.replay import Places
 from agents.spaces import is_large, tensor_dtype, tensor_shape, to_tensor
 from configs import Config
 from plasticity import Mitigations, seams
@@ -120,8 +123,9 @@ class Trainer(Loop):
         # Act
         if self.actions is None:
             self.mitigations.observe(self._by_seed(self.obs))
-            chosen = self.agent.act(self._by_seed(self.obs), self.step - self.born)
-            self.actions = chosen.reshape(-1, *chosen.shape[2:])
+            self.actions = self._flat(
+                self.agent.act(self._by_seed(self.obs), self.step - self.born)
+            )
 
         # Observe
         reached = self.step + self.stride
@@ -160,15 +164,28 @@ class Trainer(Loop):
         due = self._updates_due(reached)
         # Somebody who looks at single updates, or acts after them, gets them one by one.
         alone = self.watch.armed or self.mitigations.at_work
+        turn = 1 if alone or due < self.together else self.together
+        # What is seen already is acted on in the same call, which may be compiled.
+        ahead = due == turn and self.beside is None and not self.mitigations.at_work
         while due:
-            count = 1 if alone or due < self.together else self.together
+            count = turn if due >= turn else 1
             places = [self.replay.draw(self.agent.batch_size) for _ in range(count)]
             if self.watch.armed:
                 self.watch.before(self.learners, self.replay.gather(places[0]))
-            self.update(lambda at=places: self.agent.update(*at, gather=self.replay.gather), count)  # type: ignore[misc]
+            self.update(partial(self._update, places, ahead), count)
             self.watch.after(self.learners)
             self.mitigations.after_update()
             due -= count
+
+    def _update(self, places: list[Places], ahead: bool) -> dict[str, Tensor]:
+        """Does an update for each of some places, and may choose the next actions."""
+        if not ahead:
+            return self.agent.update(*places, gather=self.replay.gather)
+        metrics, chosen = self.agent.update_and_act(
+            self._by_seed(self.obs), self.step - self.born, *places, gather=self.replay.gather
+        )
+        self.actions = self._flat(chosen)
+        return metrics
 
     def _updates_due(self, reached: int) -> int:
         """How many updates this step brings: the replay ratio, exact over the whole run."""
@@ -235,6 +252,7 @@ class Trainer(Loop):
         self.replay.clear()
         if self.config.on_switch == "reset-agent":
             self.make_agent()
+            self.actions = None  # chosen by the one before
             self.born, self.metrics = self.step, {}
 
     def evaluate(self, ends: bool) -> bool:
@@ -318,6 +336,10 @@ class Trainer(Loop):
         self.worlds.close()
         if self.evaluator:
             self.evaluator.close()
+
+    def _flat(self, array: Any) -> Any:
+        """``(S, N, ...)`` to ``(S * N, ...)``."""
+        return array.reshape(-1, *array.shape[2:])
 
     def _by_seed(self, array: Any) -> Any:
         """``(S * N, ...)`` to ``(S, N, ...)``."""

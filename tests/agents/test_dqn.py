@@ -192,6 +192,19 @@ def test_compiled_update_equals_eager() -> None:
 
 
 @pytest.mark.parametrize("compiled", [False, True])
+def test_acting_in_the_call_of_an_update_is_acting_after_it(compiled: bool) -> None:
+    agents = [DQN(BOX, TWO, [0, 1], DQNConfig(hidden=(8,), learning_starts=9)) for _ in range(2)]
+    if compiled:
+        agents[0].compile()
+    obs = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    for seed in range(3):
+        batch = random_batch(2, 8, seed=seed)
+        together, action = agents[0].update_and_act(obs, 4_000, batch)
+        assert together.keys() == agents[1].update(batch).keys()
+        np.testing.assert_allclose(action, agents[1].act(obs, 4_000), rtol=0)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
 def test_several_updates_in_one_call_are_those_one_by_one(compiled: bool) -> None:
     config = DQNConfig(hidden=(8,), target_every=4, max_grad_norm=0.1)  # first of the second call
     agents = [DQN(BOX, TWO, [0, 1], config) for _ in range(2)]

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from agents import Streams
 from networks import Architecture, QNetwork, TwinCritic, initialize
-from networks.layers import Conv2d, Linear, MaxPool
+from networks.layers import Conv2d, Linear, MaxPool, _Dense
 from networks.norms import LayerNorm
 from networks.torsos import Layer
 
@@ -104,3 +104,16 @@ def test_a_seed_is_initialised_the_same_alone_and_among_others(init: str) -> Non
     initialize(one, Streams([1], "initialize").generators)
     assert torch.equal(many.weight[1:2], one.weight)
     assert not torch.equal(many.weight[0], many.weight[1])
+
+
+def test_dense_layers_for_a_compiler_are_the_same_and_their_gradients_lie_as_weights_do() -> None:
+    layer, x = Linear(4, 3, (2, 2)).double(), torch.randn(2, 2, 5, 4, dtype=torch.float64)
+    inputs = [t.detach().flatten(0, 1).requires_grad_() for t in (x, layer.weight, layer.bias)]
+    mapped = _Dense.apply(*inputs)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(mapped.view(2, 2, 5, 3), layer(x))
+    assert torch.autograd.gradcheck(_Dense.apply, inputs)
+    assert torch.autograd.gradgradcheck(_Dense.apply, inputs)
+    (grad,) = torch.autograd.grad(mapped.sum(), inputs[1])
+    assert grad.is_contiguous()
+    each = torch.func.vmap(_Dense.apply)(*(torch.stack((t, t)) for t in inputs))
+    torch.testing.assert_close(each, torch.stack((mapped, mapped)))

@@ -108,15 +108,52 @@ def test_updates_in_one_call_change_nothing(flags: str, tmp_path: Path) -> None:
     tables, calls = [], []
     for count in (1, 4):
         t = trainer(tmp_path / str(count), flags)
-        update = t.agent.update
-        t.agent.update = lambda *sources, gather, of=update: (  # type: ignore[method-assign]
-            calls.append(len(sources)) or of(*sources, gather=gather)  # type: ignore[func-returns-value]
+        learn = t.agent.learn  # type: ignore[attr-defined]  # of DQN
+        t.agent.learn = lambda sources, *rest, of=learn: (  # type: ignore[attr-defined]
+            calls.append(len(sources)) or of(sources, *rest)  # type: ignore[func-returns-value]
         )
         t.together = count
         t.run()
         tables.append((tmp_path / str(count) / "metrics.csv").read_bytes())
     assert tables[0] == tables[1]
     assert (4 in calls) is ("--mitigation" not in flags)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        f"{SMALL}{FAST}--dqn.replay-ratio 0.5 --num-envs 2 --num-seeds 2",
+        f"{SAC}--sac.learning-starts 20 --num-seeds 2",
+        f"{SMALL}{FAST}--on-switch reset-agent",
+        f"{SMALL}{FAST}--mitigation redo --redo.every 3",
+    ],
+)
+def test_actions_chosen_in_the_call_of_an_update_change_nothing(
+    flags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, calls = [], []
+    for ahead in (True, False):
+        config = configs.parse(f"{flags} --run-dir {tmp_path / str(ahead)}".split())
+        t = Trainer(config, Console(quiet=True))
+        if not ahead:
+            update = Trainer._update
+            monkeypatch.setattr(
+                Trainer,
+                "_update",
+                lambda self, places, wish, of=update: calls.append(wish) or of(self, places, False),  # type: ignore[func-returns-value]
+            )
+        t.run()
+        tables.append((tmp_path / str(ahead) / "metrics.csv").read_bytes())
+    assert tables[0] == tables[1]
+    assert any(calls) is ("--mitigation" not in flags)
+
+
+def test_while_it_trains_tiny_numbers_are_zero(tmp_path: Path) -> None:
+    t, seen, tiny = trainer(tmp_path / "r"), list[float](), torch.tensor(1e-39)
+    t.on_look = lambda: seen.append((tiny * 1.0).item())
+    t.run()
+    assert set(seen) == {0.0}
+    assert (tiny * 1.0).item() > 0  # as before
 
 
 def test_files_of_a_run(tmp_path: Path) -> None:
@@ -261,16 +298,16 @@ def test_checkpoint_before_the_first_update_can_be_loaded(tmp_path: Path) -> Non
 
 def test_an_interrupt_ends_after_the_step_with_all_files(tmp_path: Path) -> None:
     t = trainer(tmp_path / "r")
-    update = t.agent.update
+    learn = t.agent.learn  # type: ignore[attr-defined]  # of DQN
 
-    def interrupt(*batch: Any, **gather: Any) -> Any:
+    def interrupt(*batch: Any) -> Any:
         import signal
 
         if t.step == 120:
             signal.raise_signal(signal.SIGINT)
-        return update(*batch, **gather)
+        return learn(*batch)
 
-    t.agent.update = interrupt  # type: ignore[method-assign]  # a user's Ctrl-C
+    t.agent.learn = interrupt  # type: ignore[attr-defined]  # a user's Ctrl-C
     t.run()
     assert t.interrupted
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
@@ -281,10 +318,10 @@ def test_an_interrupt_ends_after_the_step_with_all_files(tmp_path: Path) -> None
 @pytest.mark.parametrize(("where", "what"), [("loss", "a loss"), ("weight", "a parameter")])
 def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path, where: str, what: str) -> None:
     t = trainer(tmp_path / "r", "--num-seeds 2 --seed 4")
-    update = t.agent.update
+    learn = t.agent.learn  # type: ignore[attr-defined]  # of DQN
 
-    def poison(*batch: Any, **gather: Any) -> Any:
-        metrics = update(*batch, **gather)
+    def poison(*batch: Any) -> Any:
+        metrics = learn(*batch)
         if where == "loss":
             metrics["loss/q"][1] = float("nan")
         elif t.step == 50:  # no loss has felt it yet
@@ -293,7 +330,7 @@ def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path, where: str, wh
                 network.head.weight[1, 0, 0] = float("inf")
         return metrics
 
-    t.agent.update = poison  # type: ignore[method-assign]  # a diverging agent
+    t.agent.learn = poison  # type: ignore[attr-defined]  # a diverging agent
     with pytest.raises(NonFiniteError, match=f"{what} of network q, seed 5, is .* at step 50"):
         t.run()
     assert saving.load(tmp_path / "r" / "checkpoint" / "failed")["trainer"]["step"] == 50
@@ -343,13 +380,14 @@ def test_who_learns_beside_the_environments_does_so_from_what_was_there(
     tmp_path: Path, overlap: bool
 ) -> None:
     t = trainer(tmp_path / "r", "--total-steps 40 --num-envs 2" + " --overlap" * overlap)
-    update, seen = t.agent.update, []
+    seen = []
+    learn = t.agent.learn  # type: ignore[attr-defined]  # of DQN
 
-    def noted(*args: Any, **gather: Any) -> Any:
+    def noted(*args: Any) -> Any:
         seen.append((t.step, t.replay.steps))
-        return update(*args, **gather)
+        return learn(*args)
 
-    t.agent.update = noted  # type: ignore[method-assign]  # the same, noted
+    t.agent.learn = noted  # type: ignore[attr-defined]  # the same, noted
     t.run()
     reached = range(22, 41, 2)  # a step of two environments brings one update
     assert seen == [(step - 2 * overlap, step // 2 - overlap) for step in reached]
