@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents.agent import USUAL, Array, Batch, Gather, Learner, Seams, Source, Streams, itself
-from agents.descent import compiled, descend, is_plain, polyak
+from agents.agent import USUAL, Array, Batch, Gather, Learner, Seams, Source, Streams
+from agents.descent import descend, polyak
+from agents.off_policy import OffPolicy
 from agents.settings import check_settings
 from agents.spaces import check_observations, to_tensor
 from networks import AdaLinConfig, Architecture, QNetwork, initialize
@@ -64,7 +65,7 @@ class DQNConfig:
         check_settings(self)
 
 
-class DQN:
+class DQN(OffPolicy):
     """Deep Q-learning for S seeds side by side.
 
     Args:
@@ -80,6 +81,9 @@ class DQN:
     Raises:
         ValueError: If a space is not of the kind above.
     """
+
+    PARTS, LOSS = ("q", "target", "optimizer", "exploration"), "loss"
+    config: DQNConfig
 
     def __init__(
         self,
@@ -99,10 +103,7 @@ class DQN:
                 f"agent dqn needs a Discrete action space. Received {action_space}"
                 + ("; agent sac takes it" if isinstance(action_space, gym.spaces.Box) else "")
             )
-        self.config = config
-        self.batch_size, self.replay_ratio = config.batch_size, config.replay_ratio
-        self.learn_every, self.learning_starts = config.learn_every, config.learning_starts
-        self.device = torch.device(device)
+        super().__init__(config, seeds, device)
         self.num_actions, self.first_action = int(action_space.n), int(action_space.start)
         usual = Architecture(config.hidden, activation, adalin or AdaLinConfig())
         self.architectures = {"q": seams.architecture("q", usual)}
@@ -113,8 +114,6 @@ class DQN:
         self.q.to(self.device)
         self.target = copy.deepcopy(self.q).requires_grad_(False)
         self.optimizer = seams.optimizer("q", list(self.q.parameters()), config.learning_rate)
-        self.exploration = Streams(seeds, "exploration")
-        self.updates = 0
 
     def epsilon(self, step: int) -> float:
         """Share of random actions ``step`` steps after the beginning."""
@@ -122,18 +121,17 @@ class DQN:
         progress = min(step / c.epsilon_steps, 1.0) if c.epsilon_steps else 1.0
         return c.epsilon_start + progress * (c.epsilon_end - c.epsilon_start)
 
-    @torch.no_grad()
-    def act(self, obs: Array, step: int, *, explore: bool = True) -> Array:
-        if not explore:
-            best: Array = self.q(to_tensor(obs, self.device)).argmax(-1).cpu().numpy()
-            return best + self.first_action
-        actions: Array = self.explore(*self.wander(obs, step)).cpu().numpy()
-        return actions
+    def greedy(self, obs: Tensor) -> Tensor:
+        best: Tensor = self.q(obs).argmax(-1) + self.first_action
+        return best
+
+    def random(self, num_envs: int) -> Tensor:
+        self.exploration.uniform(num_envs)  # as if it asked whether to wander
+        return self.exploration.integers(self.num_actions, num_envs) + self.first_action
 
     def wander(self, obs: Array, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the observations, where the agent wanders, and where to: ``(S, N, ...)``."""
-        epsilon = 1.0 if step < self.learning_starts else self.epsilon(step)
-        at_random = self.exploration.uniform(obs.shape[1]) < epsilon
+        at_random = self.exploration.uniform(obs.shape[1]) < self.epsilon(step)
         random = self.exploration.integers(self.num_actions, obs.shape[1])
         return to_tensor(obs, self.device), at_random.to(self.device), random.to(self.device)
 
@@ -142,20 +140,9 @@ class DQN:
         """Returns random actions where the agent wanders, else the greatest: all ``(S, N)``."""
         return torch.where(at_random, random, self.q(obs).argmax(-1)) + self.first_action
 
-    def update(self, *sources: Source, gather: Gather[Source] = itself) -> dict[str, Tensor]:
-        return self.learn(sources, gather, self._moves(len(sources)))
-
-    def update_and_act(
-        self, obs: Array, step: int, *sources: Source, gather: Gather[Source] = itself
-    ) -> tuple[dict[str, Tensor], Array]:
-        exploring = self.wander(obs, step)
-        metrics = self.learn(sources, gather, self._moves(len(sources)), exploring)
-        return metrics, metrics.pop("action").cpu().numpy()
-
-    def _moves(self, count: int) -> list[bool]:
-        """Counts so many updates; returns which of them move the target."""
-        first, self.updates = self.updates + 1, self.updates + count
-        return [i % self.config.target_every == 0 for i in range(first, self.updates + 1)]
+    def draw(self, sources: Sequence[Any]) -> tuple[list[bool]]:
+        first, self.updates = self.updates + 1, self.updates + len(sources)
+        return ([i % self.config.target_every == 0 for i in range(first, self.updates + 1)],)
 
     def learn(
         self,
@@ -207,24 +194,3 @@ class DQN:
                 loss=lambda batch, _, target: DQN.loss(self, batch, target)[0],
             )
         }
-
-    def compile(self) -> None:
-        self.explore = compiled(self.explore)  # type: ignore[method-assign]  # same signature
-        if is_plain(self.optimizer):
-            self.learn = compiled(self.learn)  # type: ignore[method-assign]  # same signature
-        else:  # a remedy acts between gradient and step
-            self.loss = compiled(self.loss)  # type: ignore[method-assign]  # same signature
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "q": self.q.state_dict(),
-            "target": self.target.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "exploration": self.exploration.state_dict(),
-            "updates": self.updates,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in ("q", "target", "optimizer", "exploration"):
-            getattr(self, name).load_state_dict(state[name])
-        self.updates = state["updates"]

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.agent import USUAL, Array, Batch, Gather, Learner, Seams, Source, Streams, itself
-from agents.descent import compiled, descend, is_plain, polyak
+from agents.agent import USUAL, Array, Batch, Gather, Learner, Seams, Source, Streams
+from agents.descent import descend, polyak
+from agents.off_policy import OffPolicy
 from agents.settings import check_settings
 from agents.spaces import check_actions, check_observations, to_tensor
 from agents.temperature import Temperature
@@ -63,7 +64,7 @@ class SACConfig:
         check_settings(self)
 
 
-class SAC:
+class SAC(OffPolicy):
     """Soft actor-critic for S seeds side by side.
 
     Actor and critic work on actions in [-1, 1]; ``act`` and the batch hold them in the units of the
@@ -83,6 +84,11 @@ class SAC:
         ValueError: If a space is not of the kind above.
     """
 
+    _LEARN = ("actor", "critic", "temperature")
+    PARTS = (*_LEARN, *(f"{name}_optimizer" for name in _LEARN), "target", "exploration", "noise")
+    LOSS = "critic_loss"
+    config: SACConfig
+
     def __init__(
         self,
         observation_space: gym.Space[Any],
@@ -97,13 +103,10 @@ class SAC:
     ) -> None:
         obs_shape = check_observations("sac", observation_space)
         actions = check_actions("sac", action_space)
-        self.config = config
-        self.batch_size, self.replay_ratio = config.batch_size, config.replay_ratio
-        self.learn_every, self.learning_starts = config.learn_every, config.learning_starts
-        self.device = torch.device(device)
-        self.num_actions, num_seeds = actions.shape[0], len(seeds)
+        super().__init__(config, seeds, device)
+        self.num_actions = actions.shape[0]
         bounds = torch.as_tensor(np.stack((actions.low, actions.high)), dtype=torch.float32)
-        low, high = bounds.to(self.device)
+        low, high = bounds.to(self.device).unbind()
         self.middle, self.half_range = (high + low) / 2, (high - low) / 2  # (A,)
         entropy = config.target_entropy
         self.target_entropy = -float(self.num_actions) if entropy is None else entropy
@@ -114,10 +117,11 @@ class SAC:
             return seams.architecture(name, usual)
 
         self.architectures = made = {name: architecture(name) for name in ("actor", "critic")}
-        self.actor = GaussianActor(obs_shape, self.num_actions, num_seeds, made["actor"])
-        self.critic = TwinCritic(obs_shape, self.num_actions, num_seeds, made["critic"])
+        sizes = obs_shape, self.num_actions, len(seeds)
+        self.actor = GaussianActor(*sizes, made["actor"])
+        self.critic = TwinCritic(*sizes, made["critic"])
         first, learn = config.initial_temperature, config.learn_temperature
-        self.temperature = Temperature(num_seeds, first, learn=learn)
+        self.temperature = Temperature(len(seeds), first, learn=learn)
         initial = Streams(seeds, "initialize").generators
         for network in (self.actor, self.critic, self.temperature):
             initialize(network, initial)
@@ -125,27 +129,19 @@ class SAC:
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
         self.actor_optimizer, self.critic_optimizer, self.temperature_optimizer = (
             seams.optimizer(name, list(getattr(self, name).parameters()), config.learning_rate)
-            for name in ("actor", "critic", "temperature")
+            for name in self._LEARN
         )
-        self.exploration = Streams(seeds, "exploration")
         self.noise = Streams(seeds, "noise", self.device)
-        self.updates = 0
 
-    @torch.no_grad()
-    def act(self, obs: Array, step: int, *, explore: bool = True) -> Array:
-        shape = (obs.shape[1], self.num_actions)
-        if not explore:
-            still = torch.zeros(len(obs), *shape, device=self.device)
-            action = self.explore(to_tensor(obs, self.device), still)
-        elif step < self.learning_starts:
-            unit = 2 * self.exploration.uniform(*shape) - 1  # (S, N, A)
-            action = self.middle + self.half_range * unit.to(self.device)
-        else:
-            action = self.explore(*self.wander(obs))
-        actions: Array = action.cpu().numpy()
-        return actions
+    def greedy(self, obs: Tensor) -> Tensor:
+        still = torch.zeros(*obs.shape[:2], self.num_actions, device=self.device)
+        return SAC.explore(self, obs, still)  # never the compiled one
 
-    def wander(self, obs: Array) -> tuple[Tensor, Tensor]:
+    def random(self, num_envs: int) -> Tensor:
+        unit = 2 * self.exploration.uniform(num_envs, self.num_actions) - 1  # (S, N, A)
+        return self.middle + self.half_range * unit.to(self.device)
+
+    def wander(self, obs: Array, step: int) -> tuple[Tensor, Tensor]:
         """Returns the observations, and noise ``(S, N, A)`` of the actions there."""
         noise = self.exploration.normal(obs.shape[1], self.num_actions)
         return to_tensor(obs, self.device), noise.to(self.device)
@@ -153,21 +149,9 @@ class SAC:
     @torch.no_grad()
     def explore(self, obs: Tensor, noise: Tensor) -> Tensor:
         """Draws actions ``(S, N, A)`` by standard normal noise; without any they are the mean."""
-        unit, _ = self.actor.sample(obs, noise)
-        action: Tensor = self.middle + self.half_range * unit
-        return action
+        return self.middle + self.half_range * self.actor.sample(obs, noise)[0]
 
-    def update(self, *sources: Source, gather: Gather[Source] = itself) -> dict[str, Tensor]:
-        return self.learn(sources, gather, *self._drawn(sources))
-
-    def update_and_act(
-        self, obs: Array, step: int, *sources: Source, gather: Gather[Source] = itself
-    ) -> tuple[dict[str, Tensor], Array]:
-        metrics = self.learn(sources, gather, *self._drawn(sources), self.wander(obs))
-        return metrics, metrics.pop("action").cpu().numpy()
-
-    def _drawn(self, sources: Sequence[Any]) -> tuple[list[Tensor], list[bool]]:
-        """Counts updates; returns the noise of each, and whether it is one of the actor, too."""
+    def draw(self, sources: Sequence[Any]) -> tuple[list[Tensor], list[bool]]:
         sizes = [(2, source[0].shape[1], self.num_actions) for source in sources]
         noise = [self.noise.normal(*size) for size in sizes]  # (S, 2, B, A)
         first, self.updates = self.updates, self.updates + len(sources)
@@ -186,31 +170,25 @@ class SAC:
         All of it can be compiled.  Where the agent acts, ``action`` is among the metrics.
         """
         metrics: dict[str, Tensor] = {}
-        for source, drawn, acting in zip(sources, noise, acts, strict=True):
-            metrics |= self._learn(gather(source), drawn, acting)
-        return metrics | {"action": self.explore(*exploring)} if exploring else metrics
-
-    def _learn(self, batch: Batch, noise: Tensor, acting: bool) -> dict[str, Tensor]:
         clip = self.config.max_grad_norm
-        temperature = self.temperature().detach()  # (S,)
-        metrics = {"temperature": temperature}
-        if acting:
-            action, log_prob = self.actor.sample(batch.obs, noise[:, 0])
-            if self.config.learn_temperature:
-                surplus = (log_prob.detach() + self.target_entropy).mean(-1)
-                descend(-self.temperature.log_value * surplus, self.temperature_optimizer, None)
-
-        critic_loss = self.critic_loss(batch, noise[:, 1], temperature)  # (S,)
-        metrics["loss/critic"] = critic_loss.detach()
-        metrics["grad_norm/critic"] = descend(critic_loss, self.critic_optimizer, clip)
-        polyak(self.target, self.critic, self.config.tau)
-
-        if acting:
-            actor_loss = self.actor_loss(batch.obs, (action, log_prob), temperature)
-            metrics["loss/actor"] = actor_loss.detach()
-            metrics["grad_norm/actor"] = descend(actor_loss, self.actor_optimizer, clip)
-            metrics["entropy"] = -log_prob.detach().mean(-1)
-        return metrics
+        for source, drawn, acting in zip(sources, noise, acts, strict=True):
+            batch = gather(source)
+            temperature = metrics["temperature"] = self.temperature().detach()  # (S,)
+            if acting:
+                action, log_prob = self.actor.sample(batch.obs, drawn[:, 0])
+                if self.config.learn_temperature:
+                    surplus = (log_prob.detach() + self.target_entropy).mean(-1)
+                    descend(-self.temperature.log_value * surplus, self.temperature_optimizer, None)
+            critic_loss = self.critic_loss(batch, drawn[:, 1], temperature)  # (S,)
+            metrics["loss/critic"] = critic_loss.detach()
+            metrics["grad_norm/critic"] = descend(critic_loss, self.critic_optimizer, clip)
+            polyak(self.target, self.critic, self.config.tau)
+            if acting:
+                actor_loss = self.actor_loss(batch.obs, (action, log_prob), temperature)
+                metrics["loss/actor"] = actor_loss.detach()
+                metrics["grad_norm/actor"] = descend(actor_loss, self.actor_optimizer, clip)
+                metrics["entropy"] = -log_prob.detach().mean(-1)
+        return metrics | {"action": self.explore(*exploring)} if exploring else metrics
 
     def critic_loss(
         self, batch: Batch, noise: Tensor, temperature: Tensor, target: Tensor | None = None
@@ -270,22 +248,3 @@ class SAC:
         if self.config.learn_temperature:
             found["temperature"] = Learner(self.temperature, self.temperature_optimizer)
         return found
-
-    def compile(self) -> None:
-        self.explore = compiled(self.explore)  # type: ignore[method-assign]  # same signature
-        if all(is_plain(learner.optimizer) for learner in self.learners().values()):
-            self.learn = compiled(self.learn)  # type: ignore[method-assign]  # same signature
-        else:  # a remedy acts between gradient and step
-            self.critic_loss = compiled(self.critic_loss)  # type: ignore[method-assign]  # same
-
-    _PARTS = "actor critic target temperature exploration noise".split()
-    _PARTS += "actor_optimizer critic_optimizer temperature_optimizer".split()
-
-    def state_dict(self) -> dict[str, Any]:
-        state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in self._PARTS}
-        return state | {"updates": self.updates}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in self._PARTS:
-            getattr(self, name).load_state_dict(state[name])
-        self.updates = state["updates"]

@@ -64,6 +64,4 @@ def is_large(space: gym.Space[Any]) -> bool:
 def to_tensor(array: Array, device: torch.device) -> Tensor:
     """Moves observations to a tensor: bytes as they are, all else as 32-bit floats."""
     tensor = torch.from_numpy(array)
-    if tensor.dtype != torch.uint8:
-        tensor = tensor.to(torch.float32)
-    return tensor.to(device)
+    return tensor.to(device, torch.uint8 if tensor.dtype == torch.uint8 else torch.float32)

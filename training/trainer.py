@@ -146,8 +146,8 @@ class Trainer(Loop):
         next_obs, reward, terminated, truncated, infos = following
         self.step = reached
         self.looked = reached < self.next_look
-        self._store(self.obs, actions, reward, next_obs, terminated, truncated, infos)
         ended = terminated | truncated
+        self._store(self.obs, actions, reward, next_obs, terminated, ended, infos)
         paid = score(reward, ended, infos)
         self.episodes.count(reached, paid, ended, infos, self.summary, self.tracker)
         self.obs = next_obs
@@ -207,10 +207,9 @@ class Trainer(Loop):
         reward: Any,
         next_obs: Any,
         terminated: Any,
-        truncated: Any,
+        ended: Any,
         infos: dict[str, Any],
     ) -> None:
-        ended = terminated | truncated
         if ended.any():
             # The vector has moved on to the next episode: put the last observation back.
             next_obs = next_obs.copy()
