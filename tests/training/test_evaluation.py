@@ -248,16 +248,17 @@ def test_reset_agent_begins_anew_at_each_switch(tmp_path: Path) -> None:
     t = trainer(tmp_path / "r", "--on-switch reset-agent")
     first = {name: value.clone() for name, value in t.agent.state_dict()["q"].items()}
     seen = []
-    act = t.agent.act
+    act, update_and_act = t.agent.act, t.agent.update_and_act
 
-    def spy(obs: Any, step: int, *, explore: bool = True) -> Any:
+    def spy(obs: Any, step: int, *sources: Any, **options: Any) -> Any:
         seen.append((t.step, step))
-        return act(obs, step, explore=explore)
+        return (update_and_act if sources else act)(obs, step, *sources, **options)
 
-    t.agent.act = spy  # type: ignore[method-assign]  # watches the first agent
+    t.agent.act = t.agent.update_and_act = spy  # type: ignore[method-assign]  # the first agent
     before = t.agent
     t.run()
-    assert seen == [(k, k) for k in range(100)]  # afterwards another agent acts
+    # Afterwards another agent acts; it does not take what this one has chosen last.
+    assert seen == [(k, k) for k in range(101)]
     assert t.agent is not before
     assert t.born == 200
     assert t.agent.state_dict()["updates"] == 40
