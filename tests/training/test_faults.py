@@ -170,7 +170,8 @@ def test_files_that_may_not_grow_stop_a_run_in_one_line(tmp_path: Path) -> None:
 
 
 def started(run_dir: Path, *more: str) -> subprocess.Popen[str]:
-    flags = [*DQN.replace("--total-steps 260", "--total-steps 1000000").split(), *more]
+    long = DQN.replace("--total-steps 260", "--total-steps 1000000")  # which would be compiled
+    flags = [*long.split(), "--no-compile", *more]
     command = [sys.executable, "train.py", *flags, "--run-dir", str(run_dir)]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
@@ -194,7 +195,7 @@ def test_a_run_directory_is_for_one_process(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = started(tmp_path / "r")
-    flags = [*DQN.split(), "--run-dir", str(tmp_path / "r")]
+    flags = [*DQN.split(), "--no-compile", "--run-dir", str(tmp_path / "r")]
     before = (tmp_path / "r/config.yaml").read_bytes()
     assert train.main(flags) == 2
     assert f"another process (process {process.pid}) works in" in capsys.readouterr().err
