@@ -27,7 +27,7 @@ SAME = {
 """Settings that do not change what is learned, but how long and where: they make no arm.
 So are those of the probe."""
 FIRST = ("agent", "activation", "mitigation")
-"""Settings that labels begin with."""
+"""Settings that labels begin with, without their names."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Arm:
     """Runs whose settings are the same, S seeds of all of them.
 
     Attributes:
-        label: The settings that differ from other arms, such as ``activation=relu``.
+        label: Activation, remedies, and what else differs from other arms: ``relu + redo, tau=1``.
         runs: The runs.
         seeds: Of each seed, its number.
         used: Of each run, which of its seeds are used.
@@ -195,32 +195,48 @@ def baseline(section: Section, name: str | None) -> Arm:
     named = [arm for arm in section.arms if arm.label == name]
     relu = [arm for arm in section.arms if arm.settings.get("activation") == "relu"]
     plain = [arm for arm in relu if not arm.settings.get("mitigation")]
-    return (named or plain or relu or section.arms)[0]
+    untold = [arm for arm in plain if arm.settings.get("on_switch", "keep") == "keep"]
+    return (named or untold or plain or relu or section.arms)[0]
 
 
 def _labels(settings: Sequence[dict[str, Any]]) -> list[str]:
-    """Names each group by the settings that differ among the groups that have them."""
-    keys = sorted(
-        {key for one in settings for key in one} - SAME,
-        key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), key),
-    )
+    """Names each group by its activation, remedies, and what else differs among the groups.
+
+    What is no number is left out where it is as in most groups.
+    """
+    keys = sorted({key for one in settings for key in one} - SAME - {*FIRST})
     keys = [key for key in keys if not key.startswith("probe.")]
-    differ = [k for k in keys if len({repr(one[k]) for one in settings if k in one}) > 1]
-    shown = differ or ["activation"]
-    labels = [_label(one, [k for k in shown if k in one]) for one in settings]
+    given = {key: [repr(one[key]) for one in settings if key in one] for key in keys}
+    differ = [key for key in keys if len(set(given[key])) > 1]
+    agents = {one.get("agent") for one in settings}
+
+    def label(one: dict[str, Any], lacking: Sequence[str] = ()) -> str:
+        head = ([str(one.get("agent"))] if len(agents) > 1 else []) + [str(one.get("activation"))]
+        name = " + ".join([" ".join(head), *map(str, one.get("mitigation") or ())])
+        shown = [key for key in differ if key in one and _is_telling(one[key], given[key])]
+        prefix = f"{one.get('agent')}."
+        values = (
+            text(key.removeprefix(prefix), one.get(key, "absent"))
+            for key in dict.fromkeys((*shown, *lacking))
+        )
+        return ", ".join([name, *values])
+
+    labels = [label(one) for one in settings]
     if len(set(labels)) < len(labels):  # some lack a setting, as runs of other versions may
-        lacking = [k for k in keys if len({k in one for one in settings}) > 1]
-        labels = [_label(one, [*shown, *lacking]) for one in settings]
+        labels = [
+            label(one, [k for k in keys if len(given[k]) < len(settings)]) for one in settings
+        ]
     return labels
 
 
-def _label(settings: dict[str, Any], keys: Sequence[str]) -> str:
-    return ", ".join(text(key, settings.get(key, "absent")) for key in dict.fromkeys(keys))
+def _is_telling(value: Any, given: Sequence[str]) -> bool:
+    """Whether a value is a number, or not that of most."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number or given.count(repr(value)) <= len(given) / 2
 
 
 def text(key: str, value: Any) -> str:
     """Writes a setting: ``hidden=64-64``."""
     if isinstance(value, tuple):
-        joint = "+" if key == "mitigation" else "-"
-        value = joint.join(map(str, value)) or None
+        value = "-".join(map(str, value)) or None
     return f"{key}={'none' if value is None else value}"

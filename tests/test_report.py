@@ -61,7 +61,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_page_says_what_was_compared(made: Path) -> None:
     words = text(made / "out" / "index.html")
     assert "3 runs, 3 of them finished, in 2 worlds" in words
-    assert "activation=relu (n=3); activation=tanh (n=3)" in words
+    assert "relu (n=3); tanh (n=3)" in words
     assert "Student's t over seeds" in words
     assert f"no fresh agents: run python -m training.fresh {made}/runs/relu" in words
     assert "Over the 4 of 4 task visits" in words
@@ -91,13 +91,13 @@ def test_tables_hold_what_figures_show(made: Path) -> None:
     rows = (made / "out" / "tables" / "1-classic-cycle-area.csv").read_text().splitlines()
     assert rows[0] == "arm,task,visit,start,end,n,mean,ci95_low,ci95_high"
     # Mean of 0.5, 1.5 and 2.5; the interval is 4.303 / sqrt(3) wide to each side.
-    assert rows[1] == "activation=relu,0,0,0,10,3,1.5,-0.984138,3.98414"
+    assert rows[1] == "relu,0,0,0,10,3,1.5,-0.984138,3.98414"
 
 
 def test_the_baseline_can_be_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "one of the baseline (activation=tanh)" in make(runs, "--baseline", "activation=tanh")
+    assert "one of the baseline (tanh)" in make(runs, "--baseline", "tanh")
     error = refused(capsys, str(runs / "runs"), "--out", str(runs / "o"), "--baseline", "elu")
-    assert "`baseline` should be one of activation=relu; activation=tanh. Received elu" in error
+    assert "`baseline` should be one of relu; tanh. Received elu" in error
     assert not (runs / "o").exists()
 
 
@@ -112,7 +112,7 @@ def test_fresh_agents_make_plasticity(tmp_path: Path) -> None:
 def test_a_single_seed_has_no_interval_and_the_page_says_so(tmp_path: Path) -> None:
     write(tmp_path / "runs" / "a", lifetime())
     words = make(tmp_path)
-    assert "activation=relu has a single seed: it has no interval" in words
+    assert "relu has a single seed: it has no interval" in words
     assert "nan" not in words
 
 

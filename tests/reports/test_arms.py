@@ -27,7 +27,7 @@ def test_seeds_of_equal_runs_are_pooled(tmp_path: Path) -> None:
     run(tmp_path, "b", range(2, 5), device="cuda", threads=2, compile=False)
     (section,) = sections(tmp_path)
     (arm,) = section.arms
-    assert arm.label == "activation=relu"
+    assert arm.label == "relu"
     assert arm.seeds == [0, 1, 2, 3, 4]
     assert arm.pooled("area", section.visits)[1].tolist() == [10.5 + s for s in range(5)]
     dormant = arm.pooled(Inside("q", "dormant_fraction@0.1"), section.visits)
@@ -41,12 +41,12 @@ def test_arms_are_named_by_what_differs(tmp_path: Path) -> None:
     run(tmp_path, "c", activation="tanh", mitigation=["redo", "l2"], redo={"tau": 0.1})
     (section,) = sections(tmp_path)
     assert [arm.label for arm in section.arms] == [
-        "activation=relu, mitigation=none",
-        "activation=relu, mitigation=redo",
-        "activation=tanh, mitigation=redo+l2",
+        "relu",
+        "relu + redo",
+        "tanh + redo + l2",
     ]
-    assert arms.baseline(section, None).label == "activation=relu, mitigation=none"
-    assert arms.baseline(section, "activation=relu, mitigation=redo").label.endswith("=redo")
+    assert arms.baseline(section, None).label == "relu"
+    assert arms.baseline(section, "relu + redo").label == "relu + redo"
 
 
 def test_a_setting_that_other_versions_lack_makes_an_arm(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_a_setting_that_other_versions_lack_makes_an_arm(tmp_path: Path) -> None
     run(tmp_path, "b", overlap=False)
     (section,) = sections(tmp_path)
     assert [arm.label for arm in section.arms] == [
-        "activation=relu, overlap=False",
-        "activation=relu, overlap=absent",
+        "relu, overlap=False",
+        "relu, overlap=absent",
     ]
 
 
@@ -79,7 +79,7 @@ def test_of_the_same_seed_twice_the_longer_run_counts(tmp_path: Path) -> None:
     assert arm.seeds == [0, 1]
     assert [r.path.name for r in arm.runs] == ["b"]
     assert section.notes == [
-        f"activation=relu: seed 0 of {tmp_path}/a is left out, as {tmp_path}/b has it, too"
+        f"relu: seed 0 of {tmp_path}/a is left out, as {tmp_path}/b has it, too"
     ]
 
 
