@@ -60,7 +60,7 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
         )
         lines.append(f"| {arm} | {chosen} | {' | '.join(cells)} |")
     lines += ["", "| hypothesis | difference (95% interval) | |", "|---|---|---|"]
-    lines += hypotheses(protocol, found, order)
+    lines += hypotheses(protocol, found)
     if protocol.oracles:
         lines += oracles(protocol, world, runs, found)
     if protocol.program == "train":
@@ -77,18 +77,36 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
     draw(protocol, world, found)
 
 
-def hypotheses(protocol: Protocol, found: dict[str, Table], order: list[str]) -> list[str]:
+def hypotheses(protocol: Protocol, found: dict[str, Table]) -> list[str]:
     """Returns a row for each hypothesis: supported, contradicted or undecided."""
-    form = signed(protocol.form)
-    rows = [
-        verdict(f"{arm} loses from visit to visit", -slopes(found[arm]), form)
+    rows = []
+    for text, (against, difference) in differences(protocol, found).items():
+        whole = f"{text}, against {against}" if against else text
+        rows.append(verdict(whole, difference, signed(protocol.form)))
+    return rows
+
+
+def differences(protocol: Protocol, found: dict[str, Table]) -> dict[str, tuple[str, Table]]:
+    """Returns what each hypothesis says to be above 0, of each seed, and whom it is against.
+
+    Where an arm has diverged nothing is said: a NaN.
+    """
+
+    def more(one: str, other: str) -> Table:
+        whole = found[one].size and found[other].size
+        return (found[one] - found[other]).mean(0) if whole else np.array([np.nan])
+
+    named = {
+        f"{arm} loses from visit to visit": (
+            "",
+            -slopes(found[arm]) if found[arm].size else np.array([np.nan]),
+        )
         for arm in protocol.losers
-    ]
-    for text, one, other in protocol.pairs:
-        rows.append(verdict(text, (found[one] - found[other]).mean(0), form))
-    rival = next(arm for arm in order if arm != protocol.best)
-    gap = (found[protocol.best] - found[rival]).mean(0)
-    return [*rows, verdict(f"{protocol.best} is the best, against {rival}", gap, form)]
+    }
+    named |= {text: ("", more(one, other)) for text, one, other in protocol.pairs}
+    others = (arm for arm in found if arm != protocol.best and found[arm].size)
+    rival = max(others, key=lambda arm: found[arm].mean())
+    return named | {f"{protocol.best} is the best": (rival, more(protocol.best, rival))}
 
 
 def oracles(protocol: Protocol, world: str, runs: Path, found: dict[str, Table]) -> list[str]:
@@ -108,9 +126,13 @@ def oracles(protocol: Protocol, world: str, runs: Path, found: dict[str, Table])
 
 def verdict(text: str, difference: Any, form: str) -> str:
     """Returns a row on a hypothesis that says that a difference is above 0."""
+    return f"| {text} | {cell(difference, form)} | {judged(difference)} |"
+
+
+def judged(difference: Any) -> str:
+    """Says by its interval whether a difference is above 0."""
     _, low, high = interval(difference)
-    decided = "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
-    return f"| {text} | {cell(difference, form)} | {decided} |"
+    return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
 
 
 def signed(form: str) -> str:

@@ -26,6 +26,7 @@ import numpy as np
 import random_label_digits
 import rl_plasticity
 from keeping import pack, unpack
+from overview import write_overview
 from protocol import Protocol
 from results import FOLDER, write
 from rich.console import Console
@@ -205,6 +206,8 @@ def do(protocol: Protocol, world: str, runs: Path, processes: int) -> None:
     }
     all_of(protocol.program, jobs, processes, lambda: pack(filter(has_ended, jobs), archive))
     write(protocol, world, runs, best)
+    if len(protocol.worlds) > 1:
+        write_overview(protocol)
 
 
 if __name__ == "__main__":
