@@ -130,7 +130,7 @@ class Loop(Resumable):
         elif self.looked and self._switched():  # a run that ended here goes on
             self._switch()
         while self.interrupted is None and not self.finished:
-            if self.looked:
+            while self.looked and self.interrupted is None:  # there is nothing to see before
                 self.advance()
             if not self.looked:
                 self._look()
