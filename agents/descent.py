@@ -51,7 +51,7 @@ class Adam(torch.optim.Adam):
                 [state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step")
             )
             settings = {name: group[name] for name in ("lr", "eps", "weight_decay")}
-            if torch.compiler.is_compiling():
+            if torch.compiler.is_compiling() and learning:
                 _adam(learning, grads, means, squares, steps, group["betas"], **settings)
                 continue
             adam_step(
