@@ -189,24 +189,19 @@ class Streams:
 
     def uniform(self, *shape: int) -> Tensor:
         """Draws from U[0, 1): ``(S, *shape)``."""
-        return self._fill(torch.Tensor.uniform_, shape)
+        return self._each(torch.rand, shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Draws from N(0, 1): ``(S, *shape)``."""
-        return self._fill(torch.Tensor.normal_, shape)
+        return self._each(torch.randn, shape)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draws from {0, ..., high - 1}: ``(S, *shape)``."""
-        draws = [
-            torch.randint(high, shape, generator=g, device=self.device) for g in self.generators
-        ]
-        return draws[0].unsqueeze(0) if len(draws) == 1 else torch.stack(draws)
+        return self._each(torch.randint, high, shape)
 
-    def _fill(self, fill: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
-        out = torch.empty(len(self.generators), *shape, device=self.device)
-        for row, generator in zip(out, self.generators, strict=True):
-            fill(row, generator=generator)
-        return out
+    def _each(self, draw: Callable[..., Tensor], *how: Any) -> Tensor:
+        drawn = [draw(*how, generator=g, device=self.device) for g in self.generators]
+        return drawn[0].unsqueeze(0) if len(drawn) == 1 else torch.stack(drawn)
 
     def state_dict(self) -> dict[int, Tensor]:
         return {i: generator.get_state() for i, generator in enumerate(self.generators)}
