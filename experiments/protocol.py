@@ -64,7 +64,8 @@ class Protocol:
         unit: What is measured of each task.
         form: How numbers are written.
         oracles: Flags by name: an agent that is told of switches, and what it does then.
-        asked: Arms that are run with each of them, too, with the settings that were chosen.
+        asked: Arms that are run with each of them, too, with the settings that were chosen, and
+            at every learning rate.
     """
 
     name: str
@@ -92,7 +93,7 @@ class Protocol:
         return trial.removeprefix(self.arms[arm].flags).strip().replace("--", "")
 
     def final(self, world: str, best: dict[str, str]) -> dict[str, str]:
-        """Returns the flags of the runs that count: by arms, and those of oracles by their names.
+        """Returns the flags of the runs that count, by arms, and of those that tell causes.
 
         Args:
             world: Where.
@@ -105,7 +106,17 @@ class Protocol:
             for name, flags in self.oracles.items()
             for arm in self.asked
         }
-        return found | told
+        rated = {
+            at_rate(arm, rate): f"{of.flags} {of.final} {trial}"
+            for arm in self.asked
+            for rate, trial in self.rated(world, arm).items()
+            if trial != best[arm]
+        }
+        return found | told | rated
+
+    def rated(self, world: str, arm: str) -> dict[str, str]:
+        """Returns the trial of an arm without values of its own at each learning rate."""
+        return dict(zip(self.worlds[world].rates, self.trials(world, arm), strict=True))
 
     def folder(
         self, runs: Path, world: str, name: str | None = None, trial: str | None = None
@@ -139,3 +150,8 @@ class Protocol:
 def oracle(arm: str, name: str) -> str:
     """Returns what the run of an arm with an oracle is called."""
     return f"{arm}, {name}"
+
+
+def at_rate(arm: str, rate: str) -> str:
+    """Returns what the run of an arm at a learning rate that was not chosen is called."""
+    return f"{arm}, rate {rate}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from inside import cell, tables
 from matplotlib.figure import Figure
-from protocol import Protocol, Table, oracle
+from protocol import Protocol, Table, at_rate, oracle
 
 from training.summary import interval, intervals
 
@@ -17,6 +17,10 @@ FOLDER = Path(__file__).parent / "results"
 TOLD = """\
 All visits but the first, with the settings that were chosen for the arm. A new agent at each switch
 is what plasticity is measured by: what it earns more was lost.
+"""
+RATED = """\
+All visits. The rate that trials chose saw the first quarter of the tasks and other seeds; the best
+one of a row was chosen by nobody.
 """
 EXPLAINED = """\
 Means of the probes of the last quarter of the visits (95% interval over seeds). Values are those
@@ -63,6 +67,7 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
     lines += hypotheses(protocol, found)
     if protocol.oracles:
         lines += oracles(protocol, world, runs, found)
+        lines += rates(protocol, world, runs, best, found)
     if protocol.program == "train":
         lines += ["", "## Inside, in the last quarter", "", EXPLAINED.rstrip()]
         lines += tables({arm: protocol.folder(runs, world, arm) for arm in order})
@@ -121,6 +126,33 @@ def oracles(protocol: Protocol, world: str, runs: Path, found: dict[str, Table])
             more = cell(told - plain, signed(protocol.form))
             cells.append(f"{cell(told, protocol.form)}; {more} more")
         lines.append(f"| {arm} | {cell(plain, protocol.form)} | {' | '.join(cells)} |")
+    return lines
+
+
+def rates(
+    protocol: Protocol, world: str, runs: Path, best: dict[str, str], found: dict[str, Table]
+) -> list[str]:
+    """Returns a table of what some arms reach at every learning rate, in all visits."""
+    head = " | ".join(f"rate {rate}" for rate in protocol.worlds[world].rates)
+    lines = ["", "## At every learning rate", "", RATED]
+    lines += [f"| arm | {head} |", "|---|" + "---|" * len(protocol.worlds[world].rates)]
+    tables: dict[str, list[Table]] = {}
+    for arm in protocol.asked:
+        tables[arm] = [
+            found[arm]
+            if trial == best[arm]
+            else protocol.read(protocol.folder(runs, world, at_rate(arm, rate)))
+            for rate, trial in protocol.rated(world, arm).items()
+        ]
+        cells = (cell(x.mean(0), protocol.form) if x.size else "diverged" for x in tables[arm])
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
+    one, *others = protocol.asked
+    for other in others:
+        gaps = (
+            cell((y - x).mean(0), signed(protocol.form)) if x.size and y.size else ""
+            for x, y in zip(tables[one], tables[other], strict=True)
+        )
+        lines.append(f"| {other} more than {one} | {' | '.join(gaps)} |")
     return lines
 
 

@@ -22,7 +22,9 @@ its own.
   seed.  Supported if its 95% interval (Student's t) is above 0, contradicted if below, else
   undecided.  Intervals are not corrected for their number.
 * **Causes.**  ReLU and AdaLin-ReLU are run again by oracles that clear the replay or make a new
-  agent at each switch: the first tells what old transitions do, the second what was lost.
+  agent at each switch: the first tells what old transitions do, the second what was lost.  Both are
+  run at every learning rate, too: in obs-shift-cartpole, whose results were seen before this was
+  added, arms with a larger chosen rate earned more, which hides what activations do.
 """
 
 from __future__ import annotations

@@ -71,7 +71,9 @@ def test_what_is_kept_is_enough_to_go_on_elsewhere(serial: list[str], tmp_path: 
     run.do(PROTOCOL, "small", tmp_path / "runs", 1)
     trials = [name for name in serial if "learning-rate" in name]
     assert len(trials) == 4
-    assert serial[4:] == ["relu", "adalin-relu", "relu-new-agent"]
+    assert serial[4:7] == ["relu", "adalin-relu", "relu-new-agent"]
+    assert serial[7:] in (["relu-rate-1e-3"], ["relu-rate-1e-2"])  # the one that was not chosen
+    serial_names = set(serial)
     files = {path: path.read_bytes() for path in (tmp_path / "results").iterdir()}
     assert {path.name for path in files} == {
         "small.csv",
@@ -89,10 +91,22 @@ def test_what_is_kept_is_enough_to_go_on_elsewhere(serial: list[str], tmp_path: 
 
     with (tmp_path / "results/small-tuning.csv").open() as file:
         rows = list(csv.DictReader(file))
+    chosen = {row["arm"]: row["trial"] for row in rows if row["chosen"] == "1"}
+    finals = {
+        name.replace(", ", "-").replace(" ", "-"): flags
+        for name, flags in PROTOCOL.final("small", chosen).items()
+    }
+    runs = {"1e-3": "relu-rate-1e-3", "1e-2": "relu-rate-1e-2"}
+    told = "| relu |"  # of each rate the run that was done, the arm's own for the chosen one
+    for rate, name in runs.items():
+        name = name if name in serial_names else "relu"
+        table = PROTOCOL.read(tmp_path / "runs/tiny/small/final" / name)
+        told += f" {results.cell(table.mean(0), PROTOCOL.form)} |"
+        assert f" --dqn.learning-rate {rate}" in finals[name]
+    assert told in (tmp_path / "results/small.md").read_text()
 
     # The same command comes to the table that was kept.
     kept = tmp_path / "runs/tiny/small/final/adalin-relu"
-    chosen = {row["arm"]: row["trial"] for row in rows if row["chosen"] == "1"}
     run.train("train", PROTOCOL.final("small", chosen)["adalin-relu"], tmp_path / "again")
     again = (tmp_path / "again/metrics.csv").read_text()
     assert thinned(again) == (kept / "metrics.csv").read_text() != again
