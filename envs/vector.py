@@ -14,6 +14,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from envs.benchmarks import Benchmark, find_benchmark
 from envs.continual import Switch
 from envs.registry import check_id, check_settings, make
+from envs.same_step import SameStepVector
 from envs.schedules import Schedule, Stationary, whole
 
 VectorMode = Literal["auto", "sync", "async", "native"]
@@ -116,7 +117,7 @@ def make_vec(
     if vectorization_mode == "async":
         with _deaf_to_interrupts():
             return AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
-    return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+    return SameStepVector(makers)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import envs
+from envs.same_step import SameStepVector
 from envs.schedules import EverySteps
 from envs.vector import VectorMode
 
@@ -33,6 +35,62 @@ def test_vector_is_the_single_environments_side_by_side() -> None:
             assert (one_terminated, one_truncated) == (terminated[i], truncated[i])
             np.testing.assert_array_equal(obs[i], single)
     assert infos["task"].tolist() == [4] * 4  # 80 steps of each lifetime
+
+
+class Telling(gym.Wrapper[Any, Any, Any, Any]):
+    """Tells numbers of several kinds, arrays and words, some of them only now and then."""
+
+    count = 0
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self.count += 1
+        obs, reward, terminated, _, info = super().step(action)
+        info |= {
+            "whole": self.count,
+            "share": np.float32(self.count / 3),
+            "odd": self.count % 2 > 0,
+        }
+        info |= {"place": np.arange(2), "word": "w", "mixed": 1 if self.count % 3 else 1.5}
+        if self.count % 5 == 0:
+            info["rare"] = {"deep": self.count}
+        return obs, reward, terminated, self.count % 7 == 0, info
+
+
+def same(one: Any, other: Any) -> None:
+    """Compares what vectors told."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            same(one[key], other[key])
+    elif isinstance(one, tuple) or (isinstance(one, np.ndarray) and one.dtype == object):
+        for a, b in zip(one, other, strict=True):
+            same(a, b)
+    else:
+        np.testing.assert_array_equal(one, other)
+        assert getattr(one, "dtype", None) == getattr(other, "dtype", None)
+
+
+@pytest.mark.parametrize("id", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "Blackjack-v1"])
+@pytest.mark.parametrize("copies", [1, 3])
+def test_it_is_gymnasiums_vector(id: str, copies: int) -> None:
+    makers: list[Any] = [lambda: Telling(gym.make(id))] * copies
+    ours = SameStepVector(makers)
+    theirs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+    seeds: list[int | None] = list(range(copies))
+    same(ours.reset(seed=seeds), theirs.reset(seed=seeds))
+    for i, env in enumerate((*ours.envs, *theirs.envs)):
+        env.count = i % copies  # type: ignore[attr-defined]  # they end, and tell, in turns
+    ours.action_space.seed(0)
+    kept = None
+    for _ in range(30):
+        actions = ours.action_space.sample()
+        found, expected = ours.step(actions), theirs.step(actions)
+        for a, b in zip(found, expected, strict=True):
+            same(a, b)
+        if kept is not None:  # what was given is not written over
+            same(*kept)
+        kept = found[0], expected[0]
 
 
 @pytest.mark.parametrize("id", ["cartpole-gravity", "minatar-3", "hopper-mass-drift"])
