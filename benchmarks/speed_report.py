@@ -142,7 +142,8 @@ def overhead(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
         "## What the trainer takes for itself",
         "",
-        "Microseconds per step. Trainer: all that is not in the other columns (goal: at most 5%).",
+        "Microseconds per step. Trainer: all that is not in the other columns (goal: at most 5%). "
+        "Where the next actions are chosen in the call of the update, they are in its column.",
         "",
         f"| work | {' | '.join(parts)} | trainer | share |",
         f"|---|{'---:|' * (len(parts) + 2)}",
