@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-import agents.dqn
-import agents.sac
+import agents.off_policy
 from agents import Agent, saving
 from configs import Config
 from configs.schema import section
@@ -232,8 +231,7 @@ def test_compiled_a_remedy_does_the_same(
 ) -> None:
     # Traced as it is for real, without the compiler behind, which takes long.
     made = partial(torch.compile, dynamic=False, backend="aot_eager")
-    for module in (agents.dqn, agents.sac):
-        monkeypatch.setattr(module, "compiled", made)
+    monkeypatch.setattr(agents.off_policy, "compiled", made)
     torch._dynamo.reset()
     found = []
     for compiled in (True, False):
