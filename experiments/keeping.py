@@ -39,6 +39,14 @@ def unpack(archive: Path, folder: Path) -> None:
         tar.extractall(folder, new, filter="data")
 
 
+def packed(archive: Path) -> set[str]:
+    """Returns the names of the runs in an archive; none if there is no such file."""
+    if not archive.exists():
+        return set()
+    with tarfile.open(archive) as tar:
+        return {Path(name).parts[0] for name in tar.getnames()}
+
+
 def thinned(table: str) -> str:
     """Returns ``metrics.csv`` with six digits, and of single layers only their dormant neurons."""
     head, *rows = (line.split(",") for line in table.splitlines())

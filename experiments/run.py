@@ -16,7 +16,6 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 import random_label_digits
 import rl_plasticity
-from keeping import pack, unpack
+from keeping import pack, packed, unpack
 from overview import write_overview
 from protocol import Protocol
 from results import FOLDER, write
@@ -97,24 +96,20 @@ def has_ended(run_dir: Path) -> bool:
     return finished or (run_dir / "diverged").exists()
 
 
-def all_of(
-    program: str, jobs: dict[Path, str], processes: int, keep: Callable[[], None] = lambda: None
-) -> None:
+def all_of(program: str, jobs: dict[Path, str], processes: int) -> None:
     """Does runs side by side; the first error, or Ctrl-C, ends all, and saves their states.
 
     Args:
         program: What does them.
         jobs: Their flags, by their folders.
         processes: How many at once.
-        keep: Is called after each that was not there.
     """
     begin, context = time.monotonic(), multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
         futures = [pool.submit(train, program, flags, run_dir) for run_dir, flags in jobs.items()]
         try:
             for i, future in enumerate(as_completed(futures)):
-                if future.result():
-                    keep()
+                future.result()
                 print(
                     f"{i + 1} of {len(futures)} runs, {time.monotonic() - begin:.0f} s", flush=True
                 )
@@ -204,7 +199,12 @@ def do(protocol: Protocol, world: str, runs: Path, processes: int) -> None:
         protocol.folder(runs, world, name): flags
         for name, flags in protocol.final(world, best).items()
     }
-    all_of(protocol.program, jobs, processes, lambda: pack(filter(has_ended, jobs), archive))
+    try:
+        all_of(protocol.program, jobs, processes)
+    finally:  # once: it takes a minute
+        ended = [run for run in jobs if has_ended(run)]
+        if not {run.name for run in ended} <= packed(archive):
+            pack(ended, archive)
     write(protocol, world, runs, best)
     if len(protocol.worlds) > 1:
         write_overview(protocol)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import results
 import run
-from keeping import pack, thinned, unpack
+from keeping import pack, packed, thinned, unpack
 from protocol import Arm, Protocol, World
 
 ROOT = Path(__file__).parents[2]
@@ -55,11 +55,10 @@ def serial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Runs one after the other in this process, results to a folder; the runs that were done."""
     done: list[str] = []
 
-    def all_of(program: str, jobs: dict[Path, str], _: int, keep: Any = lambda: None) -> None:
+    def all_of(program: str, jobs: dict[Path, str], _: int) -> None:
         for run_dir, flags in jobs.items():
             if run.train(program, flags, run_dir):
                 done.append(run_dir.name)
-                keep()
 
     monkeypatch.setattr(run, "all_of", all_of)
     for module in (run, results):
@@ -190,6 +189,29 @@ def test_runs_that_are_there_are_not_replaced(tmp_path: Path) -> None:
     unpack(tmp_path / "x.tar.xz", tmp_path / "runs")
     assert (tmp_path / "runs/a/config.yaml").read_text() == "newer\n"
     assert (tmp_path / "runs/b/config.yaml").read_text() == "of: b\n"
+
+
+def test_what_has_ended_is_packed_when_the_rest_is_broken_off(
+    serial: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+    train: Any = run.train
+
+    def interrupted(program: str, flags: str, run_dir: Path) -> Any:
+        if len(ended) == 5:  # four trials and a run that counts
+            raise KeyboardInterrupt
+        ended.append(run_dir.name)
+        return train(program, flags, run_dir)
+
+    monkeypatch.setattr(run, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.do(PROTOCOL, "small", tmp_path / "runs", 1)
+    archive = tmp_path / "results/small-runs.tar.xz"
+    assert packed(archive) == {"relu"}
+    archive.unlink()  # lost, as if the driver had been killed
+    monkeypatch.setattr(run, "train", train)
+    run.do(PROTOCOL, "small", tmp_path / "runs", 1)
+    assert packed(archive) > {"relu", "adalin-relu", "relu-new-agent"}
 
 
 @pytest.mark.parametrize(
