@@ -43,7 +43,7 @@ def write_overview(protocol: Protocol, folder: Path = FOLDER) -> None:
         cells = (
             cell(arms[arm].mean(0), protocol.form) if arms[arm].size else "diverged"
             for arms in found.values()
-        )  # fmt: skip
+        )
         lines.append(f"| {arm} | {' | '.join(cells)} | {rank[arm]:.1f} |")
     lines += ["", f"| hypothesis | {links} | |", "|---|" + "---|" * (len(found) + 1)]
     rows: dict[str, list[str]] = defaultdict(list)

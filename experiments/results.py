@@ -97,14 +97,16 @@ def differences(protocol: Protocol, found: dict[str, Table]) -> dict[str, tuple[
     Where an arm has diverged nothing is said: a NaN.
     """
 
+    nothing = np.array([np.nan])
+
     def more(one: str, other: str) -> Table:
         whole = found[one].size and found[other].size
-        return (found[one] - found[other]).mean(0) if whole else np.array([np.nan])
+        return (found[one] - found[other]).mean(0) if whole else nothing
 
     named = {
         f"{arm} loses from visit to visit": (
             "",
-            -slopes(found[arm]) if found[arm].size else np.array([np.nan]),
+            -slopes(found[arm]) if found[arm].size else nothing,
         )
         for arm in protocol.losers
     }
