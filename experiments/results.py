@@ -96,7 +96,6 @@ def differences(protocol: Protocol, found: dict[str, Table]) -> dict[str, tuple[
 
     Where an arm has diverged nothing is said: a NaN.
     """
-
     nothing = np.array([np.nan])
 
     def more(one: str, other: str) -> Table:
