@@ -43,7 +43,7 @@ class SameStepVector(SyncVectorEnv):
         for key, value in told[0].items():
             kind = type(value)
             number = kind in (int, float, bool) or issubclass(kind, np.number)
-            if number and all(type(info.get(key)) is kind for info in told):
+            if number and all(key in info for info in told):
                 infos[key] = np.array([info[key] for info in told], kind)
                 infos[f"_{key}"] = np.ones(len(told), bool)
                 whole.add(key)

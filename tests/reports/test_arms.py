@@ -49,6 +49,26 @@ def test_arms_are_named_by_what_differs(tmp_path: Path) -> None:
     assert arms.baseline(section, "relu + redo").label == "relu + redo"
 
 
+def test_names_leave_out_what_is_as_in_most_but_for_numbers(tmp_path: Path) -> None:
+    rates = {"a": 1e-3, "b": 1e-3, "c": 1e-4}
+    for name, switch in (("a", "clear-replay"), ("b", "keep"), ("c", "keep")):
+        run(tmp_path, name, on_switch=switch, dqn={"learning_rate": rates[name]})
+    (section,) = sections(tmp_path)
+    assert [arm.label for arm in section.arms] == [
+        "relu, learning_rate=0.0001",
+        "relu, learning_rate=0.001",
+        "relu, learning_rate=0.001, on_switch=clear-replay",
+    ]
+
+
+def test_an_oracle_is_no_baseline(tmp_path: Path) -> None:
+    run(tmp_path, "a", on_switch="clear-replay")
+    run(tmp_path, "b", on_switch="keep")
+    (section,) = sections(tmp_path)
+    assert section.arms[0].settings["on_switch"] == "clear-replay"
+    assert arms.baseline(section, None) is section.arms[1]
+
+
 def test_a_setting_that_other_versions_lack_makes_an_arm(tmp_path: Path) -> None:
     run(tmp_path, "a")
     run(tmp_path, "b", overlap=False)
