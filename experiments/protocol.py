@@ -25,6 +25,7 @@ class World:
         rate: The flag of the learning rate.
         rates: Learning rates to choose from.
         fewer: Those of arms with a setting of their own.
+        every_rate: Whether the arms that are asked are run at every learning rate.
     """
 
     flags: str
@@ -33,6 +34,7 @@ class World:
     rate: str
     rates: tuple[str, ...]
     fewer: tuple[str, ...]
+    every_rate: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Protocol:
         form: How numbers are written.
         oracles: Flags by name: an agent that is told of switches, and what it does then.
         asked: Arms that are run with each of them, too, with the settings that were chosen, and
-            at every learning rate.
+            at every learning rate where the world says so.
     """
 
     name: str
@@ -110,7 +112,7 @@ class Protocol:
             at_rate(arm, rate): f"{of.flags} {of.final} {trial}"
             for arm in self.asked
             for rate, trial in self.rated(world, arm).items()
-            if trial != best[arm]
+            if of.every_rate and trial != best[arm]
         }
         return found | told | rated
 

@@ -67,7 +67,8 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
     lines += hypotheses(protocol, found)
     if protocol.oracles:
         lines += oracles(protocol, world, runs, found)
-        lines += rates(protocol, world, runs, best, found)
+        if protocol.worlds[world].every_rate:
+            lines += rates(protocol, world, runs, best, found)
     if protocol.program == "train":
         lines += ["", "## Inside, in the last quarter", "", EXPLAINED.rstrip()]
         lines += tables({arm: protocol.folder(runs, world, arm) for arm in order})

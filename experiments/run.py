@@ -16,6 +16,7 @@ import multiprocessing
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -96,23 +97,27 @@ def has_ended(run_dir: Path) -> bool:
     return finished or (run_dir / "diverged").exists()
 
 
-def all_of(program: str, jobs: dict[Path, str], processes: int) -> None:
+def all_of(program: str, jobs: dict[Path, str], processes: int) -> Iterator[Path]:
     """Does runs side by side; the first error, or Ctrl-C, ends all, and saves their states.
 
     Args:
         program: What does them.
         jobs: Their flags, by their folders.
         processes: How many at once.
+
+    Yields:
+        The folder of each run when it has ended.
     """
     begin, context = time.monotonic(), multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
-        futures = [pool.submit(train, program, flags, run_dir) for run_dir, flags in jobs.items()]
+        futures = {pool.submit(train, program, jobs[run_dir], run_dir): run_dir for run_dir in jobs}
         try:
             for i, future in enumerate(as_completed(futures)):
                 future.result()
                 print(
                     f"{i + 1} of {len(futures)} runs, {time.monotonic() - begin:.0f} s", flush=True
                 )
+                yield futures[future]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -129,26 +134,36 @@ def tune(protocol: Protocol, world: str, runs: Path, processes: int) -> dict[str
         for trial in protocol.trials(world, arm)
     }
     scores = stored_scores(file, flags)
-    jobs = {
-        protocol.folder(runs, world, *which): words
-        for which, words in flags.items()
-        if which not in scores
-    }
-    all_of(protocol.program, jobs, processes)
-    for which in flags.keys() - scores.keys():
-        found: Any = protocol.read(protocol.folder(runs, world, *which))
-        scores[which] = float(np.nanmean(found)) if found.size else -np.inf
+    jobs = {protocol.folder(runs, world, *which): which for which in flags if which not in scores}
+    for run_dir in all_of(protocol.program, {of: flags[jobs[of]] for of in jobs}, processes):
+        found: Any = protocol.read(run_dir)
+        scores[jobs[run_dir]] = float(np.nanmean(found)) if found.size else -np.inf
+        store_scores(file, flags, scores, {})  # now: a kill loses no trial that has ended
     best = {
         arm: max(protocol.trials(world, arm), key=lambda trial: scores[arm, trial])
         for arm in protocol.arms
     }
-    FOLDER.mkdir(exist_ok=True)
-    with file.open("w", newline="") as opened:
+    store_scores(file, flags, scores, best)
+    return best
+
+
+def store_scores(
+    file: Path,
+    flags: dict[tuple[str, str], str],
+    scores: dict[tuple[str, str], float],
+    best: dict[str, str],
+) -> None:
+    """Writes what trials have reached, and which were chosen."""
+    file.parent.mkdir(exist_ok=True)
+    aside = file.with_suffix(".tmp")
+    with aside.open("w", newline="") as opened:
         table = csv.writer(opened, lineterminator="\n")
         table.writerow(("arm", "trial", "mean", "chosen", "flags"))
         for (arm, trial), words in flags.items():
-            table.writerow((arm, trial, scores[arm, trial], int(trial == best[arm]), words))
-    return best
+            if (arm, trial) in scores:
+                chosen = int(trial == best.get(arm))
+                table.writerow((arm, trial, scores[arm, trial], chosen, words))
+    aside.replace(file)
 
 
 def stored_scores(file: Path, flags: dict[tuple[str, str], str]) -> dict[tuple[str, str], float]:
@@ -200,7 +215,8 @@ def do(protocol: Protocol, world: str, runs: Path, processes: int) -> None:
         for name, flags in protocol.final(world, best).items()
     }
     try:
-        all_of(protocol.program, jobs, processes)
+        for _ in all_of(protocol.program, jobs, processes):
+            pass
     finally:  # once: it takes a minute
         ended = [run for run in jobs if has_ended(run)]
         if not {run.name for run in ended} <= packed(archive):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,11 @@ def serial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Runs one after the other in this process, results to a folder; the runs that were done."""
     done: list[str] = []
 
-    def all_of(program: str, jobs: dict[Path, str], _: int) -> None:
+    def all_of(program: str, jobs: dict[Path, str], _: int) -> Iterator[Path]:
         for run_dir, flags in jobs.items():
             if run.train(program, flags, run_dir):
                 done.append(run_dir.name)
+            yield run_dir
 
     monkeypatch.setattr(run, "all_of", all_of)
     for module in (run, results):
@@ -138,7 +140,7 @@ def test_the_best_trial_is_chosen_and_never_one_that_diverged(
         of = next(area for word, area in areas.items() if word in run_dir.name)
         return np.zeros((0, 0)) if of == -5.0 else np.full((2, 2), of)
 
-    monkeypatch.setattr(run, "all_of", lambda *_: None)
+    monkeypatch.setattr(run, "all_of", lambda _program, jobs, _processes: iter(jobs))
     monkeypatch.setattr(run, "FOLDER", tmp_path)
     monkeypatch.setattr(Protocol, "read", read)
     arms = {"relu": PROTOCOL.arms["relu"], "adalin": Arm("--activation adalin-relu", INITS)}
@@ -148,6 +150,32 @@ def test_the_best_trial_is_chosen_and_never_one_that_diverged(
         "relu": "--activation relu --dqn.learning-rate 1e-2",
         "adalin": "--activation adalin-relu --adalin.init zeros --dqn.learning-rate 3e-3",
     }
+
+
+def test_scores_of_trials_outlive_what_ends_the_others(
+    serial: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    train, broken = run.train, "relu-dqn.learning-rate-1e-2"
+
+    def interrupted(program: str, flags: str, run_dir: Path) -> bool:
+        if run_dir.name == broken:
+            raise KeyboardInterrupt
+        return bool(train(program, flags, run_dir))
+
+    monkeypatch.setattr(run, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.tune(PROTOCOL, "small", tmp_path / "runs", 1)
+    (first,) = serial
+    with (tmp_path / "results/small-tuning.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    table = PROTOCOL.read(tmp_path / "runs/tiny/small/tuning" / first)
+    assert float(row["mean"]) == table.mean()
+    assert (row["arm"], row["chosen"]) == ("relu", "0")
+    monkeypatch.setattr(run, "train", train)
+    serial.clear()
+    run.tune(PROTOCOL, "small", tmp_path / "elsewhere", 1)
+    assert len(serial) == 3
+    assert serial[0] == broken
 
 
 def test_trials_with_other_flags_are_done_again(serial: list[str], tmp_path: Path) -> None:
@@ -201,7 +229,7 @@ def test_what_has_ended_is_packed_when_the_rest_is_broken_off(
         if len(ended) == 5:  # four trials and a run that counts
             raise KeyboardInterrupt
         ended.append(run_dir.name)
-        return train(program, flags, run_dir)
+        return bool(train(program, flags, run_dir))
 
     monkeypatch.setattr(run, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -237,7 +265,7 @@ def test_an_interrupt_of_the_driver_alone_ends_its_workers_with_their_states(
         "if __name__ == '__main__':\n"
         "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background
         f"    flags = '{WORLD.flags} --steps-per-task 1000000 --total-steps 10000000'\n"
-        f"    run.all_of('train', {{Path('{tmp_path}') / n: flags for n in 'abc'}}, 1)\n"
+        f"    list(run.all_of('train', {{Path('{tmp_path}') / n: flags for n in 'abc'}}, 1))\n"
     )
     path = os.pathsep.join((str(ROOT), str(ROOT / "experiments")))
     driver = subprocess.Popen(
