@@ -33,6 +33,9 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--baseline", metavar="ARM", help="the arm that others are compared with (default: relu's)"
     )
+    parser.add_argument(
+        "--page-only", action="store_true", help="no files of figures and tables beside the page"
+    )
     given = list(sys.argv[1:] if args is None else args)
     options = parser.parse_args(given)
     matplotlib.use("Agg")  # no display is needed
@@ -52,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> int:
             drawing = bar.add_task("drawing", total=len(sections))
             page = build(
                 sections, notes, options.out, options.baseline, ["python", "report.py", *given],
-                lambda title: bar.update(drawing, advance=1),
+                lambda title: bar.update(drawing, advance=1), options.page_only,
             )  # fmt: skip
     except ValueError as error:
         print(f"report.py: error: {one_line(error)}", file=sys.stderr)

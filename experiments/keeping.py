@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
+import subprocess
+import sys
 import tarfile
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+REPORT = Path(__file__).parents[1] / "report.py"
 FILES = ("config.yaml", "metrics.csv", "summary.json", "diverged")
 LAYER = re.compile(r"plasticity/.+/((conv|layer)_\d+|head)")
 KEPT_OF_LAYERS = "dormant_fraction@0.1"
@@ -45,6 +50,21 @@ def packed(archive: Path) -> set[str]:
         return set()
     with tarfile.open(archive) as tar:
         return {Path(name).parts[0] for name in tar.getnames()}
+
+
+def write_page(names: Iterable[str], archive: Path, page: Path) -> None:
+    """Compares some runs of an archive, from where it is unpacked: the page names them as it does.
+
+    Args:
+        names: Of runs.
+        archive: Where they are.
+        page: What is written.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        unpack(archive, Path(name))
+        command = [sys.executable, str(REPORT), *names, "--page-only", "--out", "page"]
+        subprocess.run(command, cwd=name, check=True, stdout=subprocess.DEVNULL)
+        shutil.copyfile(Path(name, "page", "index.html"), page)
 
 
 def thinned(table: str) -> str:

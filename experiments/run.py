@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import random_label_digits
 import rl_plasticity
-from keeping import pack, packed, unpack
+from keeping import pack, packed, unpack, write_page
 from overview import write_overview
 from protocol import Protocol
 from results import FOLDER, write
@@ -207,6 +207,7 @@ def do(protocol: Protocol, world: str, runs: Path, processes: int) -> None:
     """Tunes in a world, does the runs that count, and writes what came of them."""
     best = tune(protocol, world, runs, processes)
     folder, archive = protocol.folder(runs, world), FOLDER / f"{world}-runs.tar.xz"
+    page = FOLDER / f"{world}.html"
     folder.mkdir(parents=True, exist_ok=True)
     if archive.exists():
         unpack(archive, folder)
@@ -221,6 +222,11 @@ def do(protocol: Protocol, world: str, runs: Path, processes: int) -> None:
         ended = [run for run in jobs if has_ended(run)]
         if not {run.name for run in ended} <= packed(archive):
             pack(ended, archive)
+            page.unlink(missing_ok=True)
+    if not page.exists():
+        write_page(
+            [protocol.folder(runs, world, arm).name for arm in protocol.drawn], archive, page
+        )
     write(protocol, world, runs, best)
     if len(protocol.worlds) > 1:
         write_overview(protocol)

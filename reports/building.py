@@ -29,6 +29,7 @@ def build(
     named: str | None,
     command: Sequence[str],
     told: Callable[[str], None] = lambda what: None,
+    page_only: bool = False,
 ) -> Path:
     """Writes the report.
 
@@ -39,6 +40,7 @@ def build(
         named: Label of the arm that others are compared with.
         command: What the user has called, to be shown.
         told: Hears what is drawn now.
+        page_only: Whether no files of figures and tables are written beside the page.
 
     Returns:
         The page.
@@ -49,7 +51,7 @@ def build(
     labels = sorted({arm.label for section in sections for arm in section.arms})
     if named is not None and named not in labels:
         raise ValueError(f"`baseline` should be one of {'; '.join(labels)}. Received {named}")
-    with style.style(), staged(out) as files:
+    with style.style(), staged(out, page_only) as files:
         parts, drawn = [], []
         for i, section in enumerate(sections, 1):
             told(section.title)
@@ -121,11 +123,14 @@ def _trace(
         made_by = "unknown"
     header = ("arm", "run directory", "seeds used", "steps", "rows", "finished", "version",
               "to repeat it")  # fmt: skip
+    tables = [
+        page.heading(3, "Each figure and the table it was drawn from"),
+        page.table(("figure", "table"), drawn, (0, 1)),
+    ]
     return [
         page.heading(2, "Where the numbers come from", "trace"),
         page.table(header, rows, (0, 1, 2, 5, 6, 7)),
-        page.heading(3, "Each figure and the table it was drawn from"),
-        page.table(("figure", "table"), drawn, (0, 1)),
+        *(tables if drawn else []),
         page.notes(told),
         page.paragraph(
             f"Made by adalin-rl {made_by} with: {shlex.join(command)}. Bootstraps: {REPEATS:,} "

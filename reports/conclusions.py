@@ -70,8 +70,7 @@ def correlations(writer: Writer) -> None:
               "rho_change", "ci95_low", "ci95_high")  # fmt: skip
     rows = [correlation(one) for one in found]
     chart = Chart("correlations", "Correlations", "", None, header, rows)
-    _, files = writer.files.add(writer.prefix, chart)
-    writer.drawn.append((f"{writer.section.title}: correlations (table)", files[-1]))
+    writer.keep(chart, "correlations (table)")
     writer.parts.append(
         page.table(
             ("metric", "n points", "n seeds", "with the next area", "with its change"),

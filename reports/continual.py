@@ -79,8 +79,7 @@ def forgetting(writer: Writer) -> None:
         return
     header = ("arm", "task", "n", "forgetting", "ci95_low", "ci95_high")
     chart = Chart("forgetting", "Forgetting", "", None, header, rows)
-    _, files = writer.files.add(writer.prefix, chart)
-    writer.drawn.append((f"{writer.section.title}: Forgetting (table)", files[-1]))
+    writer.keep(chart, "Forgetting (table)")
     tasks = sorted({row[1] for row in rows})
     cells = {(row[0], row[1]): page.cell(Estimate(*row[3:])) for row in rows}
     shown = [

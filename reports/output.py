@@ -38,19 +38,25 @@ def _is_report(page: Path) -> bool:
 
 
 class Files:
-    """The files of a report, in a folder aside until all of them are there."""
+    """The files of a report, in a folder aside until all of them are there.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in FOLDERS:
+    Args:
+        folder: Where.
+        page_only: Whether figures and tables are nowhere but in the page.
+    """
+
+    def __init__(self, folder: Path, page_only: bool = False) -> None:
+        self.folder, self.page_only = folder, page_only
+        for name in () if page_only else FOLDERS:
             (folder / name).mkdir()
 
     def add(self, prefix: str, chart: Chart) -> tuple[bytes, list[str]]:
         """Writes a figure and its table; returns the figure, and the names of the files."""
-        files = []
-        svg = b""
+        files: list[str] = []
+        svg = b"" if chart.figure is None else image(chart.figure, "svg")
+        if self.page_only:
+            return svg, files
         if chart.figure is not None:
-            svg = image(chart.figure, "svg")
             for kind, content in (("svg", svg), ("png", image(chart.figure, "png"))):
                 files.append(f"figures/{prefix}-{chart.name}.{kind}")
                 (self.folder / files[-1]).write_bytes(content)
@@ -69,7 +75,7 @@ class Files:
 
 
 @contextmanager
-def staged(out: Path) -> Iterator[Files]:
+def staged(out: Path, page_only: bool = False) -> Iterator[Files]:
     """Within, files are written aside; at the end they take the place of an earlier report.
 
     After an error or Ctrl-C everything is as it was.
@@ -86,14 +92,15 @@ def staged(out: Path) -> Iterator[Files]:
         raise ValueError(f"`out` cannot be written to: {error}") from None
     done = False
     try:
-        yield Files(aside)
+        yield Files(aside, page_only)
         with _undisturbed():
             for name in FOLDERS:
                 if (out / name).is_symlink():
                     (out / name).unlink()
                 elif (out / name).exists():
                     shutil.rmtree(out / name)
-                (aside / name).rename(out / name)
+                if not page_only:
+                    (aside / name).rename(out / name)
             (aside / PAGE).replace(out / PAGE)
         done = True
     finally:

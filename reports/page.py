@@ -82,12 +82,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], text: Sequenc
 
 
 def figure(svg: bytes, title: str, caption: str, files: Sequence[str]) -> str:
-    """Returns a figure with its caption, and links to the files beside the page."""
+    """Returns a figure with its caption, and links to the files beside the page, if any."""
     source = base64.b64encode(svg).decode()
     links = ", ".join(f'<a href="{esc(file)}">{esc(file.rpartition(".")[2])}</a>' for file in files)
     return (
         f'<figure><img alt="{esc(title)}" src="data:image/svg+xml;base64,{source}">'
-        f"<figcaption>{esc(caption)} Files: {links}.</figcaption></figure>"
+        f"<figcaption>{esc(caption)}{f' Files: {links}.' if files else ''}</figcaption></figure>"
     )
 
 

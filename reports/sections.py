@@ -63,10 +63,16 @@ class Writer:
             if absent:
                 self.parts.append(page.paragraph(absent))
             return
-        svg, files = self.files.add(self.prefix, chart)
-        self.drawn.append((f"{self.section.title}: {chart.title}", files[-1]))
+        svg, files = self.keep(chart, chart.title)
         self.parts.append(page.heading(3, chart.title))
         self.parts.append(page.figure(svg, chart.title, chart.caption, files))
+
+    def keep(self, chart: Chart, title: str) -> tuple[bytes, list[str]]:
+        """Writes a figure and its table, if there are files; returns it, and their names."""
+        svg, files = self.files.add(self.prefix, chart)
+        if files:
+            self.drawn.append((f"{self.section.title}: {title}", files[-1]))
+        return svg, files
 
     def introduce(self) -> None:
         """Says what is compared, and what a reader should know."""
@@ -174,7 +180,8 @@ class Writer:
         header = ("visit", "task", steps, *(arm.label for arm in self.section.arms))
         self.parts.append(page.table(header, rows))
         more = (
-            f"; {len(at)} of {len(visits)} visits, all are in the csv"
+            f"; {len(at)} of {len(visits)} visits"
+            + ("" if self.files.page_only else ", all are in the csv")
             if len(at) < len(visits)
             else ""
         )

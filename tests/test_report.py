@@ -80,6 +80,20 @@ def test_a_page_needs_nothing_else(made: Path) -> None:
     assert all((made / "out" / link).is_file() for link in links)
 
 
+def test_a_page_alone_links_to_no_files(runs: Path) -> None:
+    words = make(runs)
+    alone = make(runs, "--page-only")  # in place of the other
+    assert [path.name for path in (runs / "out").iterdir()] == ["index.html"]
+    assert "Files: svg , png , csv ." in words
+    assert "tables/" in words
+    assert "Files:" not in alone
+    assert "tables/" not in alone
+    page = (runs / "out" / "index.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert all(s.startswith(("data:image/svg", "#")) for s in sources)
+    assert page.count("<img") == words.count("Files:")
+
+
 def test_equal_runs_give_equal_reports(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = {p: p.read_bytes() for p in (made / "out").rglob("*") if p.is_file()}
     make(made)

@@ -78,11 +78,15 @@ def test_what_is_kept_is_enough_to_go_on_elsewhere(serial: list[str], tmp_path: 
     files = {path: path.read_bytes() for path in (tmp_path / "results").iterdir()}
     assert {path.name for path in files} == {
         "small.csv",
+        "small.html",
         "small.md",
         "small.png",
         "small-tuning.csv",
         "small-runs.tar.xz",
     }
+    page = (tmp_path / "results/small.html").read_text()
+    assert "python train.py --config adalin-relu/config.yaml" in page  # from the archive
+    assert str(tmp_path) not in page
     serial.clear()
     shutil.rmtree(tmp_path / "runs")
     run.do(PROTOCOL, "small", tmp_path / "runs", 1)
