@@ -41,7 +41,7 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
         f"`experiments/{protocol.name.replace('-', '_')}.py`. Numbers are {protocol.unit}, mean of",
         f"{found[first].shape[1]} seeds (95% interval, Student's t); differences are taken seed by",
         f"seed. Trials: [{world}-tuning.csv]({world}-tuning.csv); each visit and seed:",
-        f"[{world}.csv]({world}.csv); arms of the figure on one page: [{world}.html]({world}.html).",
+        f"[{world}.csv]({world}.csv); its arms on one page: [{world}.html]({world}.html).",
         "",
         f"![{world}]({world}.png)",
         "",
