@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from reports import page, runs, style
 from reports.arms import Section
@@ -94,6 +95,12 @@ def _top(title: str, sections: Sequence[Section], notes: Sequence[str]) -> list[
     ]
 
 
+def _made_with(summary: Mapping[str, Any]) -> list[str]:
+    """Returns the version of this package and of PyTorch, and what its kernels were made for."""
+    names = {"version": "adalin-rl", "torch": "torch", "cpu": "CPU"}
+    return [f"{name} {summary[key]}" for key, name in names.items() if key in summary]
+
+
 def _trace(
     sections: Sequence[Section], drawn: Sequence[tuple[str, str]], command: Sequence[str]
 ) -> list[str]:
@@ -107,7 +114,7 @@ def _trace(
                 rows.append(
                     (arm.label, run.path, span(used), f"{run.steps:,}", f"{run.rows:,}",
                      "yes" if run.finished else "no",
-                     run.found.summary.get("version", "not recorded"),
+                     ", ".join(_made_with(run.found.summary)) or "not recorded",
                      f"python {program} --config {config}")
                 )  # fmt: skip
                 told += [f"{run.path}: {note}" for note in run.notes]
@@ -121,7 +128,7 @@ def _trace(
         made_by = version("adalin-rl")
     except PackageNotFoundError:
         made_by = "unknown"
-    header = ("arm", "run directory", "seeds used", "steps", "rows", "finished", "version",
+    header = ("arm", "run directory", "seeds used", "steps", "rows", "finished", "made with",
               "to repeat it")  # fmt: skip
     tables = [
         page.heading(3, "Each figure and the table it was drawn from"),

@@ -115,6 +115,15 @@ def test_the_baseline_can_be_named(runs: Path, capsys: pytest.CaptureFixture[str
     assert not (runs / "o").exists()
 
 
+def test_a_page_says_what_runs_were_made_with(tmp_path: Path) -> None:
+    made = {"version": "0.1.0", "torch": "2.13.0", "cpu": "AVX2"}
+    write(tmp_path / "runs" / "a", lifetime(range(2)), {"num_seeds": 2}, made)
+    write(tmp_path / "runs" / "b", lifetime(range(2)), {"num_seeds": 2, "activation": "elu"})
+    words = make(tmp_path)
+    assert "yes adalin-rl 0.1.0, torch 2.13.0, CPU AVX2 python train.py" in words
+    assert "yes not recorded python train.py" in words
+
+
 def test_fresh_agents_make_plasticity(tmp_path: Path) -> None:
     visits = [{"task": 0, "visit": 0, "plasticity": {"per_seed": [0.5, 0.75]}}]
     write(tmp_path / "runs", lifetime(range(2)), {"num_seeds": 2}, {"fresh": {"visits": visits}})

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from training.device import without_denormals
@@ -215,6 +216,8 @@ class Loop(Resumable):
             "seconds": round(self.progress.seconds, 1),
             "seeds": list(self.config.seeds),
             "version": _version(),
+            "torch": torch.__version__,
+            "cpu": torch.backends.cpu.get_cpu_capability(),  # others round differently
         }
         write_json(self.run_dir / "summary.json", found | self.results())
 

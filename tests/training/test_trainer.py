@@ -370,7 +370,10 @@ def test_a_clone_that_is_not_installed_says_so(
     versions = []
     for name in "ab":
         trainer(tmp_path / name, "--total-steps 30").run()
-        versions.append(json.loads((tmp_path / name / "summary.json").read_text())["version"])
+        summary = json.loads((tmp_path / name / "summary.json").read_text())
+        assert summary["torch"] == torch.__version__
+        assert summary["cpu"] == torch.backends.cpu.get_cpu_capability()
+        versions.append(summary["version"])
         monkeypatch.setattr("training.loop.version", absent)
     assert versions == [version("adalin-rl"), "not installed"]
 
