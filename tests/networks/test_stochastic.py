@@ -142,8 +142,10 @@ def test_a_seed_draws_the_same_alone_and_among_others(name: str, twins: tuple[in
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_do_not_depend_on_how_the_input_lies_in_memory(name: str) -> None:
     stochastic, x = layer(name, [0]), torch.randn(1, 6, 5)
-    again = copy.deepcopy(stochastic)
-    assert torch.equal(stochastic(x), again(x.mT.contiguous().mT))
+    again, turned = copy.deepcopy(stochastic), x.mT.contiguous().mT
+    assert torch.equal(stochastic.uniform(x), again.uniform(turned))
+    # What is computed from them: kernels may round by another path at the end of a row.
+    torch.testing.assert_close(stochastic(x), again(turned), rtol=1e-6, atol=1e-7)
 
 
 def network(name: str, seeds: list[int]) -> QNetwork:
