@@ -223,13 +223,13 @@ def do(protocol: Protocol, world: str, runs: Path, processes: int) -> None:
         if not {run.name for run in ended} <= packed(archive):
             pack(ended, archive)
             page.unlink(missing_ok=True)
+    write(protocol, world, runs, best)
+    if len(protocol.worlds) > 1:
+        write_overview(protocol)
     if not page.exists():
         write_page(
             [protocol.folder(runs, world, arm).name for arm in protocol.drawn], archive, page
         )
-    write(protocol, world, runs, best)
-    if len(protocol.worlds) > 1:
-        write_overview(protocol)
 
 
 if __name__ == "__main__":
