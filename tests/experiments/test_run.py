@@ -182,6 +182,14 @@ def test_scores_of_trials_outlive_what_ends_the_others(
     assert serial[0] == broken
 
 
+def test_every_rate_is_run_where_the_world_says_so() -> None:
+    best = {arm: next(PROTOCOL.trials("small", arm)) for arm in PROTOCOL.arms}
+    without = replace(PROTOCOL, worlds={"small": replace(WORLD, every_rate=False)})
+    names = ["relu", "adalin-relu", "relu, new agent"]
+    assert list(without.final("small", best)) == names
+    assert list(PROTOCOL.final("small", best)) == [*names, "relu, rate 1e-2"]
+
+
 def test_trials_with_other_flags_are_done_again(serial: list[str], tmp_path: Path) -> None:
     run.tune(PROTOCOL, "small", tmp_path / "runs", 1)
     serial.clear()
