@@ -195,9 +195,9 @@ class Streams:
         """Draws from N(0, 1): ``(S, *shape)``."""
         return self._each(torch.randn, shape)
 
-    def integers(self, high: int, *shape: int) -> Tensor:
-        """Draws from {0, ..., high - 1}: ``(S, *shape)``."""
-        return self._each(torch.randint, high, shape)
+    def integers(self, high: int, *shape: int, low: int = 0) -> Tensor:
+        """Draws from {low, ..., high - 1}: ``(S, *shape)``."""
+        return self._each(torch.randint, low, high, shape)
 
     def _each(self, draw: Callable[..., Tensor], *how: Any) -> Tensor:
         drawn = [draw(*how, generator=g, device=self.device) for g in self.generators]

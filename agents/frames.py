@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from agents.memory import Shapes, pick
+from agents.memory import Shapes, Values, pick
 
 SPARE = 25
 """One frame is spare for so many transitions, for what is new where an episode begins."""
@@ -70,9 +70,9 @@ class Frames:
         frame = (shape[0] // depth, *shape[1:])
         return {"obs": numbers, "next_obs": numbers, "frames": ((length, *frame), dtype)}
 
-    def add(self, row: int, obs: Tensor, next_obs: Tensor, *, follows: bool) -> None:
+    def add(self, row: int, obs: Values, next_obs: Values, *, follows: bool) -> None:
         stacks = self.columns, self.depth, *self.frames.shape[1:]
-        one, other = (x.to(self.frames).view(stacks) for x in (obs, next_obs))
+        one, other = (torch.as_tensor(x).to(self.frames).view(stacks) for x in (obs, next_obs))
         before = self.rings["next_obs"][row - 1]  # (C, D)
         at = self._add(one, before, self._frames(before), 0, follows)
         self.rings["obs"][row] = at

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from agents.memory import Shapes, pick, put
+from agents.memory import Shapes, Values, pick, put
 
 
 class Observations(Protocol):
@@ -19,7 +19,7 @@ class Observations(Protocol):
 
     rings: dict[str, Tensor]
 
-    def add(self, row: int, obs: Tensor, next_obs: Tensor, *, follows: bool) -> None:
+    def add(self, row: int, obs: Values, next_obs: Values, *, follows: bool) -> None:
         """Stores what was seen before and after a step.
 
         Args:
@@ -70,7 +70,7 @@ class Pairs:
         """Returns what is to be allocated."""
         return dict.fromkeys(("obs", "next_obs"), ((rows, columns, *shape), dtype))
 
-    def add(self, row: int, obs: Tensor, next_obs: Tensor, *, follows: bool) -> None:
+    def add(self, row: int, obs: Values, next_obs: Values, *, follows: bool) -> None:
         put(self.rings["obs"], row, obs)
         put(self.rings["next_obs"], row, next_obs)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from agents.agent import Batch, Streams
 from agents.ages import AgeWeights
 from agents.frames import Frames
-from agents.memory import Shapes, free_memory, num_bytes, pick, put, zeros
+from agents.memory import Shapes, Values, free_memory, num_bytes, pick, put, zeros
 from agents.observations import Observations, Pairs
 
 
@@ -112,12 +112,12 @@ class Replay:
 
     def add(
         self,
-        obs: Tensor,
-        action: Tensor,
-        reward: Tensor,
-        next_obs: Tensor,
-        terminated: Tensor,
-        ended: Tensor,
+        obs: Values,
+        action: Values,
+        reward: Values,
+        next_obs: Values,
+        terminated: Values,
+        ended: Values,
     ) -> None:
         """Stores one step of all environments.
 
@@ -213,10 +213,12 @@ class Replay:
         """Draws where the transitions of a sample lie."""
         if streams is None and self.ages is not None:
             return self._drawn_by_age(self.ages, batch_size)
-        # (S, B) positions among the transitions of a seed, oldest first
-        position = (streams or self.streams).integers(len(self), batch_size)
+        streams, held = streams or self.streams, len(self)
         if self.num_envs == 1:
-            return Places(position + self.oldest, self._first_column.expand_as(position))
+            time = streams.integers(self.oldest + held, batch_size, low=self.oldest)  # (S, B)
+            return Places(time, self._first_column.expand_as(time))
+        # (S, B) positions among the transitions of a seed, oldest first
+        position = streams.integers(held, batch_size)
         time = position // self.num_envs + self.oldest
         return Places(time, position % self.num_envs + self._first_column)
 

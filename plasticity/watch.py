@@ -67,7 +67,6 @@ class UpdateWatch:
                     self._rows |= gradients(f"plasticity/{name}", learner.network, loss)
                     before.losses[name] = loss.detach()
 
-    @torch.no_grad()
     def after(self, learners: Mapping[str, Learner]) -> None:
         """To be called after each update."""
         if self._before is None:
@@ -75,7 +74,7 @@ class UpdateWatch:
         before, self._before = self._before, None
         # As before the update; and a look should not move running statistics.
         of = (learner.network for learner in learners.values())
-        with evaluating(of), metrics.unchecked():
+        with torch.no_grad(), evaluating(of), metrics.unchecked():
             for name, weights in before.weights.items():
                 learner, prefix = learners[name], f"plasticity/{name}"
                 self._rows[f"{prefix}/effective_lr"] = _rate(weights, weights)

@@ -13,26 +13,30 @@ from training.tracking import Tracker
 class Episodes:
     """Adds up rewards, and hands each complete episode to the summary and the tracker.
 
+    In lists, as the numbers are few: sums of such small arrays take longer.
+
     Args:
         num_seeds: Number of seeds S.
         num_envs: Number of environments N for each seed.
     """
 
     def __init__(self, num_seeds: int, num_envs: int) -> None:
-        self.shape = (num_seeds, num_envs)
-        self._return, self._length = np.zeros(self.shape), np.zeros(self.shape, int)
+        self.num_envs = num_envs
+        self._return, self._length = [0.0] * num_seeds * num_envs, [0] * num_seeds * num_envs
 
     def cut(self) -> None:
         """Forgets the episodes that run: they end here, and their returns say nothing."""
-        self._return[:], self._length[:] = 0.0, 0
+        self._return, self._length = [0.0] * len(self._return), [0] * len(self._length)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what has been added up."""
-        return {"return": self._return.tolist(), "length": self._length.tolist()}
+        return {"return": list(self._return), "length": list(self._length)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a state that ``state_dict`` returned."""
-        self._return[:], self._length[:] = state["return"], state["length"]
+        # Older versions kept a list for each seed.
+        self._return = np.ravel(state["return"]).tolist()
+        self._length = np.ravel(state["length"]).tolist()
 
     def count(
         self,
@@ -44,22 +48,19 @@ class Episodes:
         tracker: Tracker,
     ) -> None:
         """Counts one step of all environments; arrays are ``(S * N,)``."""
-        self._return += reward.reshape(self.shape)
-        self._length += 1
+        self._return = [ret + r for ret, r in zip(self._return, reward.tolist(), strict=True)]
+        self._length = [length + 1 for length in self._length]
         summary.now.end = step
-        if not ended.any():
+        if not np.count_nonzero(ended):
             return
         final = infos.get("final_info", {})
         nothing = np.zeros(len(ended), int)
-        cut, task, visit = (
-            np.asarray(final.get(name, nothing)).reshape(self.shape)
-            for name in ("cut", "task", "visit")
-        )
-        for s, n in np.argwhere(ended.reshape(self.shape)):
-            if not cut[s, n]:  # the return of a cut episode says nothing
-                ret, length = float(self._return[s, n]), int(self._length[s, n])
+        cut, task, visit = (final.get(name, nothing) for name in ("cut", "task", "visit"))
+        for i in np.flatnonzero(ended).tolist():
+            if not cut[i]:  # the return of a cut episode says nothing
+                seed, ret, length = i // self.num_envs, self._return[i], self._length[i]
                 # Tasks may wait for the end of an episode: it belongs to the one it was played in.
-                of = summary.find(int(task[s, n]), int(visit[s, n]))
-                of.episodes[s].append((step, ret, length))
-                tracker.episode(step, int(s), of.task, of.visit, ret, length)
-            self._return[s, n], self._length[s, n] = 0.0, 0
+                of = summary.find(int(task[i]), int(visit[i]))
+                of.episodes[seed].append((step, ret, length))
+                tracker.episode(step, seed, of.task, of.visit, ret, length)
+            self._return[i], self._length[i] = 0.0, 0

@@ -17,7 +17,7 @@ import envs
 from agents import AGENTS, Agent, Batch, Replay, recipe
 from agents.agent import Array
 from agents.replay import Places
-from agents.spaces import is_large, tensor_dtype, tensor_shape, to_tensor
+from agents.spaces import is_large, tensor_dtype, tensor_shape
 from configs import Config
 from plasticity import Mitigations, seams
 from plasticity.mitigations.replay import age_weights
@@ -210,20 +210,12 @@ class Trainer(Loop):
         ended: Any,
         infos: dict[str, Any],
     ) -> None:
-        if ended.any():
+        if np.count_nonzero(ended):  # which takes less than any()
             # The vector has moved on to the next episode: put the last observation back.
             next_obs = next_obs.copy()
             for i in np.flatnonzero(ended):
                 next_obs[i] = infos["final_obs"][i]
-        device = self.replay.device
-        self.replay.add(
-            to_tensor(obs, device),
-            torch.from_numpy(actions),
-            torch.from_numpy(reward),
-            to_tensor(next_obs, device),
-            torch.from_numpy(terminated),
-            torch.from_numpy(ended),
-        )
+        self.replay.add(obs, actions, reward, next_obs, terminated, ended)
         if self.checkpoints.log:
             self.checkpoints.log.grow()
 

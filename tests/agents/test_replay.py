@@ -127,9 +127,9 @@ def test_the_example_looks_like_a_sample_of_one_transition_of_zeros() -> None:
 class Given(Streams):
     """Streams that draw the whole of {0, 1/n, ..., (n - 1)/n}."""
 
-    def integers(self, high: int, *shape: int) -> torch.Tensor:
+    def integers(self, high: int, *shape: int, low: int = 0) -> torch.Tensor:
         (n,) = shape
-        return (torch.arange(n) * (high // n)).repeat(len(self.generators), 1)
+        return low + (torch.arange(n) * ((high - low) // n)).repeat(len(self.generators), 1)
 
 
 @pytest.mark.parametrize("steps", [5, 9, 16, 23, 37])
