@@ -89,10 +89,19 @@ def test_a_seed_samples_the_same_alone_and_among_others(ages: AgeWeights | None)
         assert torch.equal(a[3:4], b)
 
 
-def test_all_transitions_are_drawn_equally_often() -> None:
-    replay = filled(10, 1, 2, 100, 1)
-    counts = torch.bincount(replay.sample(20_000).action[0], minlength=10)
-    assert (counts.float() / 2000 - 1).abs().max() < 0.15
+@pytest.mark.parametrize("num_envs", [1, 2])
+@pytest.mark.parametrize(("steps", "cleared", "first"), [(10, 0, 0), (50, 0, 30), (12, 8, 8)])
+def test_all_transitions_are_drawn_equally_often(
+    num_envs: int, steps: int, cleared: int, first: int
+) -> None:
+    replay = filled(steps, 1, num_envs, 20 * num_envs, 1)  # 20 rows, the second ring has wrapped
+    replay.start = cleared
+    held = steps - first
+    places = replay.draw(2_000 * held)
+    assert [int(places.time.min()), int(places.time.max())] == [first, steps - 1]
+    which = (places.time[0] - first) * num_envs + places.column[0]
+    counts = torch.bincount(which, minlength=held * num_envs)
+    assert (counts.float() / (2_000 / num_envs) - 1).abs().max() < 0.15
 
 
 def test_images_stay_bytes_and_their_size_is_reported() -> None:

@@ -186,6 +186,7 @@ def test_an_update_is_watched_on_its_own_batch() -> None:
     watch.after(agent.learners())
     agent.update(subjects.batch(agent, 32, seed=9))  # nobody looks at this one
     rows = Probe(streams()).measure(agent.learners(), batch) | watch.take()
+    assert not any(value.requires_grad for value in rows.values())
     fresh = subjects.dqn((0, 1))
     fresh.update(batch)
     for seed in range(2):
