@@ -39,8 +39,7 @@ from __future__ import annotations
 from protocol import Arm, Protocol, World
 
 RATES = ("2.5e-4", "5e-4", "1e-3", "2e-3")
-FEWER = ("2.5e-4", "1e-3")
-GREATER = ("1e-3", "2e-3", "4e-3", "8e-3"), ("1e-3", "4e-3")
+GREATER = ("1e-3", "2e-3", "4e-3", "8e-3")
 DQN = (
     "--agent dqn --dqn.buffer-size 10000 --dqn.replay-ratio 1 --no-compile "
     "--checkpoint-every 1000000 --dqn.epsilon-steps 3000 --probe.every 2000 --log-every 2000"
@@ -63,7 +62,7 @@ def world(
     env: str,
     steps: int,
     tasks: int,
-    rates: tuple[tuple[str, ...], tuple[str, ...]] = (RATES, FEWER),
+    rates: tuple[str, ...] = RATES,
 ) -> World:
     """A world with so many visits of so many steps; a quarter of them, at least 2, for trials."""
     agent = "sac" if "--agent sac" in flags else "dqn"
@@ -72,8 +71,8 @@ def world(
         tuning=f"--total-steps {steps * max(tasks // 4, 2)} --seed 100 --num-seeds 3",
         final=f"--total-steps {steps * tasks} --seed 0 --num-seeds {seeds}",
         rate=f"--{agent}.learning-rate",
-        rates=rates[0],
-        fewer=rates[1],
+        rates=rates,
+        fewer=rates[::2],
         every_rate="cartpole" in env,
     )
 
