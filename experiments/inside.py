@@ -111,6 +111,7 @@ def gamma(run_dir: Path) -> float:
 
 
 def cell(values: Any, form: str) -> str:
-    """Returns the mean of the seeds and its 95% interval."""
-    mean, low, high = (form.format(x) for x in interval(values))
-    return f"{mean} ({low} to {high})"
+    """Returns the mean of the seeds and its 95% interval, or that there is no value."""
+    found = interval(values)
+    mean, low, high = (form.format(x) for x in found)
+    return "unknown" if np.isnan(found[0]) else f"{mean} ({low} to {high})"

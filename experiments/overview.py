@@ -10,7 +10,7 @@ import numpy as np
 from inside import cell
 from matplotlib.figure import Figure
 from protocol import Protocol, Table
-from results import FOLDER, differences, judged, signed
+from results import FOLDER, differences, judged, reached, seeds, signed
 
 from training.summary import interval
 
@@ -40,10 +40,7 @@ def write_overview(protocol: Protocol, folder: Path = FOLDER) -> None:
         "|---|" + "---|" * (len(found) + 1),
     ]
     for arm in sorted(protocol.arms, key=lambda arm: rank[arm]):
-        cells = (
-            cell(arms[arm].mean(0), protocol.form) if arms[arm].size else "diverged"
-            for arms in found.values()
-        )
+        cells = (reached(arms[arm], protocol.form) for arms in found.values())
         lines.append(f"| {arm} | {' | '.join(cells)} | {rank[arm]:.1f} |")
     lines += ["", f"| hypothesis | {links} | |", "|---|" + "---|" * (len(found) + 1)]
     rows: dict[str, list[str]] = defaultdict(list)
@@ -97,8 +94,7 @@ def draw(
                 mean, low, high = interval(arms[arm].mean(0).tolist())
                 color = "C1" if arm.startswith("adalin") else "C0"
                 axis.errorbar(mean, y, xerr=[[mean - low], [high - mean]], fmt="o", color=color)
-        seeds = next(iter(arms.values())).shape[1]
-        axis.set_title(f"{world}, {seeds} seeds", fontsize=9)
+        axis.set_title(f"{world}, {seeds(arms)} seeds", fontsize=9)
         axis.set_yticks(range(len(order)), order, fontsize=8)
         axis.set_xlabel(f"{protocol.unit}, 95% interval over seeds", fontsize=8)
         axis.grid(alpha=0.3)

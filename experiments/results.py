@@ -39,7 +39,7 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
         "",
         f"`python experiments/run.py {protocol.name} --worlds {world}`; the protocol stands in",
         f"`experiments/{protocol.name.replace('-', '_')}.py`. Numbers are {protocol.unit}, mean of",
-        f"{found[first].shape[1]} seeds (95% interval, Student's t); differences are taken seed by",
+        f"{seeds(found)} seeds (95% interval, Student's t); differences are taken seed by",
         f"seed. Trials: [{world}-tuning.csv]({world}-tuning.csv); each visit and seed:",
         f"[{world}.csv]({world}.csv); more of the {len(protocol.drawn)} arms of the figure:",
         f"[{world}.html]({world}.html).",
@@ -61,7 +61,7 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
             cell(last.mean(0), protocol.form),
             cell(slopes(x), signed(protocol.form)),
             cell(protocol.dormant(protocol.folder(runs, world, arm)), "{:.0%}"),
-            "" if arm == first else cell((x - found[first]).mean(0), signed(protocol.form)),
+            "" if arm == first else cell(gap(x, found[first]), signed(protocol.form)),
         )
         lines.append(f"| {arm} | {chosen} | {' | '.join(cells)} |")
     lines += ["", "| hypothesis | difference (95% interval) | |", "|---|---|---|"]
@@ -72,7 +72,9 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
             lines += rates(protocol, world, runs, best, found)
     if protocol.program == "train":
         lines += ["", "## Inside, in the last quarter", "", EXPLAINED.rstrip()]
-        lines += tables({arm: protocol.folder(runs, world, arm) for arm in order})
+        lines += tables(
+            {arm: protocol.folder(runs, world, arm) for arm in order if found[arm].size}
+        )
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{world}.md").write_text("\n".join(lines) + "\n")
     with (FOLDER / f"{world}.csv").open("w", newline="") as file:
@@ -98,23 +100,18 @@ def differences(protocol: Protocol, found: dict[str, Table]) -> dict[str, tuple[
 
     Where an arm has diverged nothing is said: a NaN.
     """
-    nothing = np.array([np.nan])
-
-    def more(one: str, other: str) -> Table:
-        whole = found[one].size and found[other].size
-        return (found[one] - found[other]).mean(0) if whole else nothing
-
     named = {
         f"{arm} loses from visit to visit": (
             "",
-            -slopes(found[arm]) if found[arm].size else nothing,
+            -slopes(found[arm]) if found[arm].size else np.full(1, np.nan),
         )
         for arm in protocol.losers
     }
-    named |= {text: ("", more(one, other)) for text, one, other in protocol.pairs}
+    named |= {text: ("", gap(found[one], found[other])) for text, one, other in protocol.pairs}
     others = (arm for arm in found if arm != protocol.best and found[arm].size)
     rival = max(others, key=lambda arm: found[arm].mean())
-    return named | {f"{protocol.best} is the best": (rival, more(protocol.best, rival))}
+    best = gap(found[protocol.best], found[rival])
+    return named | {f"{protocol.best} is the best": (rival, best)}
 
 
 def oracles(protocol: Protocol, world: str, runs: Path, found: dict[str, Table]) -> list[str]:
@@ -123,12 +120,12 @@ def oracles(protocol: Protocol, world: str, runs: Path, found: dict[str, Table])
     lines += [f"| arm | untold | {' | '.join(protocol.oracles)} |"]
     lines += ["|---|---|" + "---|" * len(protocol.oracles)]
     for arm in protocol.asked:
-        plain, cells = found[arm][1:].mean(0), []
+        plain, cells = found[arm][1:], []
         for name in protocol.oracles:
-            told = protocol.read(protocol.folder(runs, world, oracle(arm, name)))[1:].mean(0)
-            more = cell(told - plain, signed(protocol.form))
-            cells.append(f"{cell(told, protocol.form)}; {more} more")
-        lines.append(f"| {arm} | {cell(plain, protocol.form)} | {' | '.join(cells)} |")
+            told = protocol.read(protocol.folder(runs, world, oracle(arm, name)))[1:]
+            more = cell(gap(told, plain), signed(protocol.form))
+            cells.append(f"{reached(told, protocol.form)}; {more} more")
+        lines.append(f"| {arm} | {reached(plain, protocol.form)} | {' | '.join(cells)} |")
     return lines
 
 
@@ -147,16 +144,34 @@ def rates(
             else protocol.read(protocol.folder(runs, world, at_rate(arm, rate)))
             for rate, trial in protocol.rated(world, arm).items()
         ]
-        cells = (cell(x.mean(0), protocol.form) if x.size else "diverged" for x in tables[arm])
+        cells = (reached(x, protocol.form) for x in tables[arm])
         lines.append(f"| {arm} | {' | '.join(cells)} |")
     one, *others = protocol.asked
     for other in others:
         gaps = (
-            cell((y - x).mean(0), signed(protocol.form)) if x.size and y.size else ""
+            cell(gap(y, x), signed(protocol.form))
             for x, y in zip(tables[one], tables[other], strict=True)
         )
         lines.append(f"| {other} more than {one} | {' | '.join(gaps)} |")
     return lines
+
+
+def reached(table: Table, form: str) -> str:
+    """Returns the mean of all visits and its interval, or that the arm has diverged."""
+    return cell(table.mean(0), form) if table.size else "diverged"
+
+
+def gap(one: Table, other: Table) -> Table:
+    """Returns what one earns more than another, mean of all visits, of each seed.
+
+    A NaN where one of them has diverged.
+    """
+    return (one - other).mean(0) if one.size and other.size else np.full(1, np.nan)
+
+
+def seeds(found: dict[str, Table]) -> int:
+    """Returns the number of seeds of the arms: of those that have not diverged."""
+    return max(len(table.T) for table in found.values())
 
 
 def verdict(text: str, difference: Any, form: str) -> str:
@@ -193,7 +208,7 @@ def draw(protocol: Protocol, world: str, found: dict[str, Table]) -> None:
         axis.fill_between(range(len(mean)), low, high, alpha=0.2, color=f"C{i}", lw=0)
     axis.set_xlabel("task visit")
     axis.set_ylabel(protocol.unit + (" (%)" if factor > 1 else ""))
-    axis.set_title(f"{world}: mean and 95% band of {found[protocol.drawn[0]].shape[1]} seeds")
+    axis.set_title(f"{world}: mean and 95% band of {seeds(found)} seeds")
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     figure.savefig(FOLDER / f"{world}.png", dpi=110)

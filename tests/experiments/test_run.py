@@ -156,6 +156,36 @@ def test_the_best_trial_is_chosen_and_never_one_that_diverged(
     }
 
 
+def test_what_has_diverged_is_named_and_the_rest_is_told(
+    serial: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    train: Any = run.train
+
+    def diverging(program: str, flags: str, run_dir: Path) -> Any:
+        found = train(program, flags, run_dir)
+        if run_dir.name in ("relu", "adalin-relu-new-agent"):
+            (run_dir / "diverged").touch()
+        return found
+
+    monkeypatch.setattr(run, "train", diverging)
+    worlds = {"small": replace(WORLD, every_rate=False)}
+    arms = PROTOCOL.arms | {"tanh": Arm("--activation tanh")}
+    asked = replace(PROTOCOL, worlds=worlds, arms=arms, asked=("relu", "adalin-relu"))
+    run.do(asked, "small", tmp_path / "runs", 1)
+    lines = (tmp_path / "results/small.md").read_text().splitlines()
+    table = PROTOCOL.read(tmp_path / "runs/tiny/small/final/adalin-relu")
+    told = PROTOCOL.read(tmp_path / "runs/tiny/small/final/relu-new-agent")
+    (relu, told_relu) = [line for line in lines if line.startswith("| relu |")]
+    assert relu.endswith("| diverged | | | | |")
+    assert told_relu == f"| relu | diverged | {results.reached(told[1:], '{:.1f}')}; unknown more |"
+    (adalin, told_adalin, _) = [line for line in lines if line.startswith("| adalin-relu |")]
+    assert results.reached(table, "{:.1f}") in adalin
+    assert adalin.endswith("| unknown |")  # against ReLU
+    assert told_adalin.endswith("| diverged; unknown more |")
+    assert "| adalin-relu earns more | unknown | undecided |" in lines
+    assert any("2 seeds" in line for line in lines)
+
+
 def test_scores_of_trials_outlive_what_ends_the_others(
     serial: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
