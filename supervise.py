@@ -13,6 +13,7 @@ import configs
 from configs import SupervisedConfig
 from streams import DATA, STREAMS
 from training import SupervisedTrainer, program
+from training.checkpoints import begin_anew
 from training.rundir import write_json
 from training.summary import cell, measure
 
@@ -89,9 +90,10 @@ def sweep(rates: Sequence[str], args: Sequence[str], console: Console) -> int:
     folder = Path(config.run_dir or f"runs/{config.title}-sweep")
     found: dict[str, list[float]] = {}
     for rate in rates:
-        own = ["--learning-rate", rate, "--run-dir", str(folder / f"lr-{rate}")]
-        code, trainer = train([*args, *own], console)
-        if trainer is None or code not in (0, 1):
+        run_dir = folder / f"lr-{rate}"
+        begin_anew(run_dir)  # one that has diverged, say, and does so again
+        code, trainer = train([*args, "--learning-rate", rate, "--run-dir", str(run_dir)], console)
+        if trainer is None or not (code == 0 or trainer.diverged):
             return code
         # A run that has diverged is complete, and as bad as can be.
         found[rate] = [0.0] * trainer.num_seeds if code else trainer.summary.average()

@@ -134,7 +134,7 @@ class ObservationMask(Shift):
     def setup(self, env: gym.Env[Any, Any]) -> None:
         self.space = _float_box(env.observation_space, self)
         self.size = int(np.prod(self.space.shape))
-        self.count = max(round(self.share * self.size), self.share > 0)
+        self.count = max(round(self.share * self.size), int(self.share > 0))
 
     def observation_space(self, space: gym.Space[Any]) -> gym.Space[Any]:
         assert isinstance(space, gym.spaces.Box)  # 0 belongs to it now

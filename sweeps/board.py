@@ -68,10 +68,15 @@ class Board:
         return Counter(row.status for row in self.rows.values())
 
     def best(self) -> tuple[str, float] | None:
-        """Returns the best run that is done, with its value."""
+        """Returns the best run with its value: of those that are done, or else came furthest."""
         sign = -1.0 if self.mode == "min" else 1.0
-        done = [(n, r.value) for n, r in self.rows.items() if r.status == "done"]
-        valued = [(name, value) for name, value in done if value is not None]
+        rows = {name: row for name, row in self.rows.items() if row.value is not None}
+        found = {name: row for name, row in rows.items() if row.status == "done"}
+        if not found:
+            waiting = {n: row for n, row in rows.items() if row.status in ("stopped", "halted")}
+            step = max((row.step for row in waiting.values()), default=0)
+            found = {name: row for name, row in waiting.items() if row.step == step}
+        valued = ((name, row.value) for name, row in found.items() if row.value is not None)
         return max(valued, key=lambda item: sign * item[1], default=None)
 
     def line(self) -> str:

@@ -77,7 +77,7 @@ def read_sweep(path: Path) -> Definition:
     content = read_yaml(path)
     check_known("key", content, KEYS)
     program = content.get("program")
-    if program not in PROGRAMS:
+    if not isinstance(program, str) or program not in PROGRAMS:
         raise ValueError(f"`program` should be {' or '.join(PROGRAMS)}. Received {program}")
     grid = _settings(content, "grid")
     for name, values in grid.items():

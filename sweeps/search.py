@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from configs import Config
 from sweeps.definition import Definition
 from sweeps.expansion import Trial, expand, trials_of
 from sweeps.spaces import Search, corners, draws, shorten
@@ -61,7 +62,11 @@ def make_chooser(definition: Definition, records: Sequence[dict[str, Any]] = ())
             _sample(definition, i, settings)
         return Optuna(definition, records)
     trials = [_sample(definition, i, point) for i, point in enumerate(draws(search))]
-    return Asha(search, trials, records) if search.method == "asha" else Listed(trials)
+    if search.method != "asha":
+        return Listed(trials)
+    if any(isinstance(trial.config, Config) and not trial.config.save_replay for trial in trials):
+        raise ValueError("`search.method: asha` lets runs wait, which needs `save-replay: true`")
+    return Asha(search, trials, records)
 
 
 def _sample(definition: Definition, number: int, settings: dict[str, Any]) -> Trial:
@@ -109,11 +114,11 @@ class Asha:
         self._rungs: list[dict[str, float]] = []  # score by name
         self._busy: set[str] = set()  # runs, or has ended
         self._values: dict[str, tuple[int, float | None]] = {}  # at the last rung
+        self._last: dict[str, dict[str, Any]] = {}  # record of each run
         for record in records:
             self.tell(**record)
-        self._ended = deque(record["name"] for record in records if record["ended"])
-        known = {record["name"] for record in records}
-        self._new = deque(trial for trial in trials if trial.name not in known)
+        self._ended = deque(name for name, record in self._last.items() if record["ended"])
+        self._new = deque(trial for trial in trials if trial.name not in self._last)
 
     def next(self) -> Job | None:
         if self._ended:
@@ -122,7 +127,7 @@ class Asha:
         for k in reversed(range(len(self._rungs))):
             scores = self._rungs[k]
             best = sorted(scores, key=scores.__getitem__, reverse=True)
-            above = self._rungs[k + 1] if k + 1 < len(self._rungs) else {}
+            above = set().union(*self._rungs[k + 1 :])  # one may have passed a rung unseen
             for name in best[: len(scores) // self._factor]:
                 if name not in above and name not in self._busy:
                     self._busy.add(name)
@@ -134,7 +139,10 @@ class Asha:
         return Job(trial, self._first)
 
     def tell(self, name: str, step: int, value: float | None, *, ended: bool) -> None:
-        self.records.append({"name": name, "step": step, "value": value, "ended": ended})
+        record = {"name": name, "step": step, "value": value, "ended": ended}
+        if record != self._last.get(name):  # each sitting is told once more what has ended
+            self.records.append(record)
+            self._last[name] = record
         if ended:
             self._busy.add(name)
             return

@@ -18,6 +18,7 @@ import supervise
 from configs import SupervisedConfig
 from streams import DATA
 from streams.files import FileSpec
+from training import SupervisedTrainer
 
 ROOT = Path(__file__).parent.parent
 PRESETS = sorted((configs.FOLDER / "supervised").glob("*.yaml"))
@@ -117,9 +118,34 @@ def test_a_sweep_runs_each_rate_and_names_the_best(
         average = summary["average_online_accuracy"]
         assert average == found["average_online_accuracy"][rate]
     assert "best: " in out
+    code, _, _ = main(f"--sweep-lr 1e15 0.1 {flags}", capsys)  # it diverges again
+    assert code == 0
+    again = json.loads((tmp_path / "s" / "sweep.json").read_text())["average_online_accuracy"]
+    assert again == {rate: found["average_online_accuracy"][rate] for rate in ("1e15", "0.1")}
     code, out, _ = main(f"--sweep-lr 1e-6 0.1 {flags}", capsys)  # what is there is kept
     assert out.count("all 4 steps are done") == 2
     assert "is at the end of the list" in out
+
+
+def test_a_full_disk_is_no_reason_to_name_another_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance = SupervisedTrainer.advance
+
+    def full(self: SupervisedTrainer) -> None:
+        if self.step == 3:
+            raise OSError("no space left")
+        advance(self)
+
+    flags = f"--sweep-lr 0.1 0.01 {SMALL}--stream shuffled --run-dir {tmp_path / 's'}"
+    with monkeypatch.context() as patched:
+        patched.setattr(SupervisedTrainer, "advance", full)
+        code, out, err = main(flags, capsys)
+    assert code == 1
+    assert "no space left" in err
+    assert "best: " not in out
+    assert not (tmp_path / "s/sweep.json").exists()
+    assert main(flags, capsys)[0] == 0  # the same command
 
 
 def test_lists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -25,6 +26,19 @@ class Saved(NamedTuple):
 
     bytes: int
     seconds: float
+
+
+def begin_anew(run_dir: Path) -> None:
+    """Lets a run begin again that an error has ended before it had saved a state.
+
+    One that was killed then does so anyway.  By hand it is refused: the states of a run that came
+    far may have been removed.
+    """
+    summary = run_dir / "summary.json"
+    if saved(run_dir / "checkpoint") or not summary.exists():
+        return
+    if not json.loads(summary.read_text())["finished"]:
+        summary.unlink()
 
 
 class Checkpoints:

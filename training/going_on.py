@@ -94,6 +94,7 @@ class Resumable(ABC):
         self.probe_streams = Streams(config.seeds, "probe", self.device)
         self.step = 0
         self.interrupted: int | None = None  # the signal
+        self.diverged = False
         self.metrics: dict[str, Tensor] = {}
         self.dormant = math.nan
         self.looked = True  # at what the last step has brought

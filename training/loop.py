@@ -106,6 +106,7 @@ class Loop(Resumable):
                 try:
                     self._loop()
                 except NonFiniteError:
+                    self.diverged = True
                     self.checkpoints.save_failed(self.state())
                     raise
                 except WorldError:

@@ -184,8 +184,8 @@ def scales(rng: np.random.Generator) -> Array:
     return FIRST * np.exp(np.vstack((np.zeros(3), rng.uniform(np.log(0.5), np.log(4), (3, 3)))))
 
 
-def masks(rng: np.random.Generator) -> Array:
-    hidden = [rng.choice(3, 2, replace=False) for _ in range(3)]
+def masks(rng: np.random.Generator, count: int = 2) -> Array:
+    hidden = [rng.choice(3, count, replace=False) for _ in range(3)]
     return np.array([FIRST, *(FIRST * ~np.isin(range(3), h) for h in hidden)])
 
 
@@ -204,6 +204,7 @@ def permutations(rng: np.random.Generator) -> Array:
         (ObservationOffset(2.0), offsets),
         (ObservationScale(0.5, 4.0), scales),
         (ObservationMask(0.5), masks),  # round(1.5) of the three
+        (ObservationMask(0.1), lambda rng: masks(rng, 1)),
         (ObservationInversion(), lambda _: FIRST * [[1], [-1], [1], [-1]]),
         (ObservationPermutation(), permutations),
         (

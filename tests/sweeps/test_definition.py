@@ -38,6 +38,7 @@ def test_a_number_without_a_dot_is_a_number_nevertheless(tmp_path: Path) -> None
     ("text", "message"),
     [
         ("program: trian\n", "`program` should be train or supervise. Received trian"),
+        ("program: [train]\n", "`program` should be train or supervise. Received ['train']"),
         ("{}", "`program` should be train or supervise. Received None"),
         (HEAD + "gird: {}\n", "there is no key 'gird'. Did you mean 'grid'?"),
         (HEAD + "seeds: {per_trail: 1}\n", "Did you mean 'per_trial'? (in `seeds`)"),

@@ -195,6 +195,28 @@ def test_halving_ends_most_runs_early_and_goes_on_after_a_death(tmp_path: Path) 
     assert best[1] == max(float(t["value"]) for t in sitting.driver.chooser.records)
 
 
+def test_where_all_were_halted_the_best_came_furthest(tmp_path: Path) -> None:
+    text = TINY + (
+        "search: {method: asha, num_samples: 3, grace_period: 1, reduction_factor: 3, "
+        "space: {learning-rate: {choice: [0.1, 0.2, 0.3]}}}\n"
+    )
+    sitting = Sitting(
+        tmp_path, Inline(lambda job: Outcome("stopped", int(job.until), -rate(job))), text
+    )
+    board = sitting.board
+    assert board.best() is None
+    assert sitting.driver.run() == 0
+    assert board.count() == {"halted": 3}
+    steps = {row.step: row.value for row in board.rows.values()}
+    best = board.best()
+    assert best is not None
+    assert best[1] == steps[3] == -0.1
+    assert json.loads((tmp_path / "out/sweep.json").read_text())["best"]["value"] == -0.1
+    name, row = next(iter(board.rows.items()))
+    row.status, row.value = "done", -9.0
+    assert board.best() == (name, -9.0)
+
+
 def test_another_sweep_is_refused_with_the_difference(tmp_path: Path) -> None:
     Sitting(tmp_path, Inline(done)).driver.run()
     with pytest.raises(ValueError, match=".") as error:

@@ -105,6 +105,65 @@ def test_no_value_yet_is_the_worst_and_failures_never_go_on(tmp_path: Path) -> N
     assert following.trial.name == jobs[0].trial.name
 
 
+def test_what_has_ended_is_recorded_once_however_often_it_is_told(tmp_path: Path) -> None:
+    chooser = asha(tmp_path)
+    for step, ended in ((10, False), (30, False), (90, True)):
+        chooser.tell("a", step, 1.0, ended=ended)
+    for _ in range(3):  # sittings
+        chooser.tell("a", 90, 1.0, ended=True)
+    assert [record["step"] for record in chooser.records] == [10, 30, 90]
+
+
+def test_a_failure_that_was_made_good_is_no_end(tmp_path: Path) -> None:
+    chooser = asha(tmp_path)
+    jobs = [job for _ in range(3) if (job := chooser.next())]
+    for value, job in enumerate(jobs):
+        chooser.tell(job.trial.name, 10, float(value), ended=False)
+    worst, best = jobs[0].trial.name, jobs[2].trial.name
+    chooser.tell(worst, 0, None, ended=True)
+    failed = asha(tmp_path, chooser.records)
+    job = failed.next()  # it may have been the disk
+    assert job is not None
+    assert (job.trial.name, job.until) == (worst, 30)
+    job = failed.next()  # the best of three, and not the one that runs
+    assert job is not None
+    assert (job.trial.name, job.until) == (best, 30)
+    failed.tell(worst, 30, 0.0, ended=False)
+    again = asha(tmp_path, failed.records)
+    job = again.next()
+    assert job is not None
+    assert job.trial.name == best
+
+
+def test_a_rung_may_be_passed_unseen(tmp_path: Path) -> None:
+    chooser = asha(tmp_path)
+    jobs = [job for _ in range(3) if (job := chooser.next())]
+    for value, job in enumerate(jobs):
+        chooser.tell(job.trial.name, 10, float(value), ended=False)
+    best = chooser.next()
+    assert best is not None
+    assert (best.trial.name, best.until) == (jobs[2].trial.name, 30)
+    chooser.tell(best.trial.name, 95, 2.0, ended=False)  # looks are rare
+    following = chooser.next()
+    assert following is not None
+    assert following.trial.name not in {job.trial.name for job in jobs}
+
+
+def test_runs_that_wait_need_their_replay(tmp_path: Path) -> None:
+    text = """
+program: train
+base: {save-replay: false}
+search: {method: asha, num_samples: 2, grace_period: 10, space: {dqn.tau: {choice: [0.1, 0.2]}}}
+"""
+    with pytest.raises(ValueError, match="`search.method: asha` .* needs `save-replay: true`"):
+        make_chooser(read_sweep(write(tmp_path, text)))
+    make_chooser(
+        read_sweep(
+            write(tmp_path, text.replace("asha", "random").replace("grace_period: 10, ", ""))
+        )
+    )
+
+
 def test_optuna_learns_from_those_before_and_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra `sweep` is not installed")
     pytest.importorskip("optuna", reason="the extra `sweep` is not installed")

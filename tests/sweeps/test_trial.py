@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,31 @@ def test_its_own_failures_are_told_and_left_behind(config: RunConfig, tmp_path: 
     bad = replace(config, data="mnist", data_dir=str(tmp_path))  # type: ignore[call-arg]
     outcome = run_trial(str(tmp_path), "bad", bad, METRIC)
     assert outcome.error.startswith("ValueError: ")
+
+
+def test_what_failed_before_it_had_saved_anything_begins_anew(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = replace(config, checkpoint_every=1000)
+
+    class Full(SupervisedTrainer):
+        def advance(self) -> None:
+            if self.step == 3:
+                raise OSError("no space left")
+            super().advance()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trial, "SupervisedTrainer", Full)
+        assert run_trial(str(tmp_path), "a", late, METRIC).error == "OSError: no space left"
+    assert json.loads((tmp_path / "a/summary.json").read_text())["finished"] is False
+    assert run_trial(str(tmp_path), "a", late, METRIC).status == "done"
+    run_trial(str(tmp_path), "b", late, METRIC)
+    assert table(tmp_path, "a") == table(tmp_path, "b")
+    # By hand it is refused, and so is what was complete.
+    for file in (tmp_path / "a/checkpoint").iterdir():
+        shutil.rmtree(file)
+    outcome = run_trial(str(tmp_path), "a", late, METRIC)
+    assert "without a checkpoint to go on from" in outcome.error
 
 
 def test_a_checkpoint_that_cannot_be_copied_stops_nothing(
