@@ -110,8 +110,8 @@ class Trained:
             observation: One ``(...)``, or those of N environments ``(N, ...)``.
             state: Is returned as it is: the agent has no memory.
             episode_start: Is not used.
-            deterministic: Whether to take the greedy or mean action; else it explores as at the
-                end of training.
+            deterministic: Whether to take the greedy or mean action; else it explores: DQN by
+                ``epsilon_end``, SAC by what its policy draws.
 
         Returns:
             The action, or N actions, and ``state``.

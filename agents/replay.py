@@ -106,6 +106,7 @@ class Replay:
         self.store = self.observations.rings | zeros(others, self.device)
         self.steps = 0  # lifetime rows: row t lies at t % length
         self.start = 0  # the first row that counts
+        self.cuts: list[int] = []  # rows that ended later than they were stored
         self.mean_age: Tensor | None = None  # of the last sample drawn by age, (S,)
         # Where the environments of a seed stand among the S * N columns: (S, 1)
         self._first_column = torch.arange(len(seeds), device=self.device).unsqueeze(1) * num_envs
@@ -146,7 +147,8 @@ class Replay:
     def cut(self) -> None:
         """Ends the running episodes with the last step, if there is one."""
         if self.steps:
-            self.store["ended"][(self.steps - 1) % self.length] = True
+            self.cuts = [*(row for row in self.cuts if row >= self.oldest), self.steps - 1]
+            self._put_cuts()
 
     @property
     def oldest(self) -> int:
@@ -176,6 +178,13 @@ class Replay:
         at = torch.arange(first, end, device=self.device) % self.length
         for name, ring in self.store.items():
             ring.index_copy_(0, at, rows[name].to(self.device))
+        self._put_cuts()
+
+    def _put_cuts(self) -> None:
+        """Ends the episodes there again: a file may hold the row as it was before."""
+        for row in self.cuts:
+            if row >= self.oldest:
+                self.store["ended"][row % self.length] = True
 
     @property
     def whole(self) -> bool:
@@ -186,12 +195,14 @@ class Replay:
     def state_dict(self) -> dict[str, Any]:
         """Returns all but the rows."""
         state = {"steps": self.steps, "start": self.start, "streams": self.streams.state_dict()}
+        state["cuts"] = self.cuts
         state |= self.observations.state_dict()
         return state if self.mean_age is None else state | {"mean_age": self.mean_age}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over a state; the rows are put back by ``put_rows``."""
         self.steps, self.start = state["steps"], state["start"]
+        self.cuts = list(state.get("cuts", ()))  # there were none in older states
         self.observations.load_state_dict(state)
         self.streams.load_state_dict(state["streams"])
         self.mean_age = state.get("mean_age")

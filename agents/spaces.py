@@ -47,8 +47,13 @@ def tensor_dtype(space: gym.Space[Any]) -> torch.dtype:
 
 
 def tensor_shape(space: gym.Space[Any]) -> tuple[int, ...]:
-    """Returns the shape of one value of a space: () of a discrete one."""
-    assert space.shape is not None
+    """Returns the shape of one value of a space: () of a discrete one.
+
+    Raises:
+        ValueError: If its values are not single arrays.
+    """
+    if space.shape is None:
+        raise ValueError(f"agents need spaces of single arrays, as Box. Received {space}")
     return space.shape
 
 

@@ -112,6 +112,9 @@ class Config(RunConfig):
                 reasons[agent] = f"agent {self.agent} does not use it"
         if "simba" in self.mitigation and not self.simba.networks:
             reasons[f"{self.agent}.hidden"] = "simba has widths of its own"
+        if self.agent == "dqn":
+            for name in ("simba.actor_width", "simba.actor_blocks"):
+                reasons[name] = "agent dqn has no actor"
         benchmark = find_benchmark(self.env)
         if benchmark is None:
             for name in ("steps_per_task", "task", "task_seed", "show_task", "on_switch"):

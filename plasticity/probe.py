@@ -40,7 +40,10 @@ class ProbeConfig:
     batch_size: int = 256
     """Transitions of each seed to look at."""
     dear_every: int = 10_000
-    """Environment steps between two looks at stable ranks and the ranks of layers and weights."""
+    """Environment steps between two looks at stable ranks and the ranks of layers and weights.
+
+    A look is taken at the first probe from there on, as are measurements of ``refit_loss``.
+    """
     refit_every: int | None = None
     """Environment steps between two measurements of refit_loss, which is dear; None: none."""
     refit_steps: int = 100

@@ -85,10 +85,13 @@ class Evaluator:
 
     def _play(self, agent: Agent, task: int, stop: Callable[[], bool]) -> Array:
         """Returns the mean return of one episode of every environment, ``(S,)``."""
-        if self.changes:
-            envs.show_task(self.envs, task)
         seeds = [SEED_OFFSET + seed for seed in self.config.seeds]
-        obs, _ = self.envs.reset(seed=envs.reset_seeds(seeds, self.shape[1]))
+        try:
+            if self.changes:
+                envs.show_task(self.envs, task)
+            obs, _ = self.envs.reset(seed=envs.reset_seeds(seeds, self.shape[1]))
+        except Exception as error:
+            raise failed(self.config.env, error) from error
         total = np.zeros(self.shape)
         running = np.ones(self.shape, bool)
         while running.any() and not stop():

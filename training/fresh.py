@@ -18,7 +18,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +31,12 @@ import envs
 from configs import Config
 from training import continual
 from training.finite import NonFiniteError
+from training.loop import package_version
 from training.rundir import write_json
 from training.summary import cell, measure
 from training.tracking import FRESH_SUFFIX
 from training.trainer import Trainer
+from training.worlds import WorldError
 
 SHOWN = ("area", "area_of_fresh", "plasticity", "plasticity_of_means", "forward_transfer")
 
@@ -54,7 +55,7 @@ def fresh_config(config: Config, task: int, steps: int, cache: Path) -> Config:
         run_dir=None,
     )
     matters = {k: v for k, v in fresh.used().items() if k not in ("log_every", "run_dir")}
-    settings = json.dumps([matters, version("adalin-rl")], sort_keys=True, default=list)
+    settings = json.dumps([matters, package_version()], sort_keys=True, default=list)
     return replace(fresh, run_dir=str(cache / hashlib.sha256(settings.encode()).hexdigest()[:16]))
 
 
@@ -187,6 +188,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     except NonFiniteError as error:
         print(f"fresh: stopped: a fresh agent has {error}", file=sys.stderr)
+        return 1
+    except (WorldError, OSError) as error:
+        print(f"fresh: stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         complete = False

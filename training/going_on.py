@@ -33,12 +33,14 @@ class Part(Protocol):
     Attributes:
         task: Index of the task.
         visit: How often it was shown before.
+        start: The step at which it began.
         dormant: Of each seed, the pooled dormant fraction (tau = 0.1) at the last probe.
         probes: The same at each probe: (step, of each seed).
     """
 
     task: int
     visit: int
+    start: int
     dormant: list[float]
     probes: list[tuple[int, list[float]]]
 
@@ -94,6 +96,7 @@ class Resumable(ABC):
         self.probe_streams = Streams(config.seeds, "probe", self.device)
         self.step = 0
         self.interrupted: int | None = None  # the signal
+        self.begun = False  # there is something to go on from
         self.diverged = False
         self.metrics: dict[str, Tensor] = {}
         self.dormant = math.nan

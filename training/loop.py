@@ -110,14 +110,16 @@ class Loop(Resumable):
                     self.checkpoints.save_failed(self.state())
                     raise
                 except WorldError:
-                    self.save()
+                    if self.begun:
+                        self.save()
                     raise
                 else:
                     self.save()
         finally:
             self.progress.stop()
             try:
-                self._write_summary()
+                if self.begun:
+                    self._write_summary()
             finally:
                 self.shut()
         return self.summary
@@ -129,7 +131,8 @@ class Loop(Resumable):
     def _loop(self) -> None:
         if not self.resumed:
             self.begin()
-        elif self.looked and self._switched():  # a run that ended here goes on
+        self.begun = True
+        if self.resumed and self.looked and self._switched():  # a run that ended here goes on
             self._switch()
         while self.interrupted is None and not self.finished:
             while self.looked and self.interrupted is None:  # there is nothing to see before
@@ -173,8 +176,8 @@ class Loop(Resumable):
         if batch is None:
             return
         settings = self.config.probe
-        dear = self.due(settings.dear_every) or self.step >= self.total_steps
-        refit = bool(settings.refit_every) and self.due(settings.refit_every or 1)
+        dear = self._probe_is_due(settings.dear_every) or self.step >= self.total_steps
+        refit = settings.refit_every is not None and self._probe_is_due(settings.refit_every)
         measured = self.probe.measure(self.learners, batch, dear=dear, refit=refit)
         measured |= self.watch.take()
         rows = to_lists(measured)
@@ -204,6 +207,14 @@ class Loop(Resumable):
         """Whether the last steps have passed a multiple of so many."""
         return self.step // every > (self.step - self.stride) // every
 
+    def _probe_is_due(self, every: int) -> bool:
+        """Whether this is the first probe since a multiple of so many steps."""
+        cadence = self.config.probe.every
+        reached = self.step // cadence * cadence
+        before = reached - cadence if self.due(cadence) else reached
+        before = max(before, self.summary.now.start)  # there was one at the switch
+        return self.step // every > before // every
+
     def _following(self) -> float:
         """The next step at which there is something to look at."""
         due = ((self.step // every + 1) * every for every in self.cadences() if every)
@@ -216,7 +227,7 @@ class Loop(Resumable):
             "steps": self.step,
             "seconds": round(self.progress.seconds, 1),
             "seeds": list(self.config.seeds),
-            "version": _version(),
+            "version": package_version(),
             "torch": torch.__version__,
             "cpu": torch.backends.cpu.get_cpu_capability(),  # others round differently
         }
@@ -227,7 +238,7 @@ class Loop(Resumable):
         self.interrupted = number
 
 
-def _version() -> str:
+def package_version() -> str:
     """Returns the version of this package; a clone may run without being installed."""
     try:
         return version("adalin-rl")

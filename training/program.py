@@ -47,7 +47,8 @@ def run(program: str, make: Callable[[], Loop], console: Console) -> tuple[int, 
         print(f"{stopped}: {error}; the state is in {failed}", file=sys.stderr)
         code = 1
     except WorldError as error:
-        print(f"{stopped}: {error}; the state is saved", file=sys.stderr)
+        saved = "; the state is saved" if trainer.begun else ""
+        print(f"{stopped}: {error}{saved}", file=sys.stderr)
         code = 1
     except OSError as error:
         print(f"{stopped}: {error}; the last checkpoint is as it was", file=sys.stderr)

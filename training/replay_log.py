@@ -78,6 +78,8 @@ class ReplayLog:
             OSError: If the disk did not take it.
         """
         error = self._write() or self._settle(0)
+        if error is not None:  # which may be an old one, of a file that was waiting
+            error = self._write() or self._settle(0)
         if error is not None:
             raise error
         self._forget()

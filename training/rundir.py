@@ -38,7 +38,8 @@ def open_run(config: RunConfig) -> RunDir:
     """Makes or opens the run directory, and locks it.
 
     A new one gets the resolved settings as ``config.yaml``.  One that holds a run must have the
-    same settings, but that ``config.extends`` may be larger, and ``compile`` another.
+    same settings, but that ``config.extends`` may be larger, and ``compile`` another.  Files of
+    another program with names of ours are not written over.
 
     Raises:
         ValueError: If the directory cannot be written, is in use, has links in it, or holds a run
@@ -55,6 +56,8 @@ def open_run(config: RunConfig) -> RunDir:
         if exists:
             _refuse_links(run_dir)
             _compare(run_dir, config.extends, read_yaml(file), settings)
+        else:
+            _refuse_others(run_dir)
         write_text(file, yaml.safe_dump(_plain(settings), sort_keys=False))
     except OSError as error:
         raise ValueError(f"the run directory {run_dir} cannot be written: {error}") from error
@@ -106,6 +109,16 @@ def _refuse_links(run_dir: Path) -> None:
     for path in run_dir.rglob("*"):
         if path.is_symlink():
             raise ValueError(f"{path} is a link: a run directory must not have any")
+
+
+def _refuse_others(run_dir: Path) -> None:
+    """Another program may write files of the same names, and ``config.yaml`` may be lost."""
+    for pattern in ("metrics.csv", "events.out.tfevents*", "summary.json", "checkpoint"):
+        for path in run_dir.glob(pattern):
+            raise ValueError(
+                f"{path} is there already, without a config.yaml that says of which run: give "
+                "another --run-dir"
+            )
 
 
 def _compare(run_dir: Path, extends: str, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -114,7 +114,7 @@ class Trainer(Loop):
         self.together = together(config, self.learners) if config.compile else 1
 
     def begin(self) -> None:
-        self.obs = self.worlds.begin(0)
+        self.begin_anew()
         super().begin()
 
     def advance(self) -> None:
@@ -220,18 +220,27 @@ class Trainer(Loop):
             self.checkpoints.log.grow()
 
     def _restart(self, error: WorldError) -> None:
-        """Makes environments that have failed again, if they may."""
-        if self.worlds.restarts >= self.config.env_restarts:
-            raise error
-        self.worlds.restarts += 1
-        self.warn(
-            f"{error}; restart {self.worlds.restarts} of {self.config.env_restarts} at step "
-            f"{self.step}"
-        )
-        self.begin_anew()
+        """Makes environments that have failed again, as often as they may."""
+        while self.worlds.restarts < self.config.env_restarts:
+            self.worlds.restarts += 1
+            self.warn(
+                f"{error}; restart {self.worlds.restarts} of {self.config.env_restarts} at step "
+                f"{self.step}"
+            )
+            try:
+                return self._begin_anew()
+            except WorldError as again:
+                error = again
+        raise error
 
     def begin_anew(self) -> None:
-        """Ends all episodes where they are."""
+        """Ends all episodes where they are; environments that fail may be made again."""
+        try:
+            self._begin_anew()
+        except WorldError as error:
+            self._restart(error)
+
+    def _begin_anew(self) -> None:
         self.obs, self.actions = self.worlds.begin(self.step), None
         self.replay.cut()
         self.episodes.cut()

@@ -51,23 +51,29 @@ class Worlds:
         self.vector: Any = self._make()
         self.restarts = 0
         self._start, self._used = 0, False
+        self._restarts = 0  # until they were made
         self._actions = np.empty(0)  # (capacity, S * N, ...) since the boundary
         self._count = 0
         self._last: Array | None = None  # observations
         self._broken = False
 
     def begin(self, step: int) -> Array:
-        """Begins new episodes in environments made anew; returns observations ``(S * N, ...)``."""
-        if self._used or step:
-            self.close()
-            self.vector, self._broken = self._make(start_step=step), False
-        self._start, self._count, self._used = step, 0, True
+        """Begins new episodes in environments made anew; returns observations ``(S * N, ...)``.
+
+        Raises:
+            WorldError: If one fails; the state is still that of the episodes before.
+        """
         also = (step, self.restarts) if step or self.restarts else ()
         seeds = envs.reset_seeds(self.config.seeds, self.config.num_envs, *also)
         try:
+            if self._used or step:
+                self.close()
+                self.vector, self._broken = self._make(start_step=step), False
+            self._used = True
             obs, _ = self.vector.reset(seed=seeds)
         except Exception as error:
             raise self._failed(error) from error
+        self._start, self._count, self._restarts = step, 0, self.restarts
         self._last = obs
         return np.array(obs)
 
@@ -95,7 +101,7 @@ class Worlds:
         assert self._last is not None
         return {
             "start": self._start,
-            "restarts": self.restarts,
+            "restarts": self._restarts,
             "actions": torch.from_numpy(self._actions[: self._count].copy()),
             "last": torch.from_numpy(np.array(self._last)),
         }

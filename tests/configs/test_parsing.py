@@ -122,6 +122,7 @@ BAD = {
     "--mitigation redo --redo.taw 1": "there is no flag '--redo.taw'. Did you mean '--redo.tau'?",
     "--mitigation redo --mitigation snr": "mitigations redo and snr can't be combined: both",
     "--mitigation sample-weight-decay --sample-weight-decay.networks q": "should be empty",
+    "--mitigation simba --simba.actor-width 8": "--simba.actor-width has no effect: agent dqn has",
     "--mitigation simba --dqn.hidden 8 8": "--dqn.hidden has no effect: simba has widths",
     "--halve-widths": "--halve-widths has no effect: activation adalin-relu keeps the width",
     "--probe.refit-steps 3": "--probe.refit-steps has no effect: it needs --probe.refit-every",

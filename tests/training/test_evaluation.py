@@ -17,6 +17,7 @@ import envs
 from training import Trainer, continual
 from training.evaluation import Evaluator, score
 from training.fresh import compare, fresh_config, main
+from training.worlds import WorldError, Worlds
 
 SMALL = (
     "--env cartpole-gravity --steps-per-task 100 --total-steps 300 --dqn.hidden 8 --num-seeds 2 "
@@ -211,6 +212,20 @@ def test_a_fresh_agent_that_diverges_is_one_line(
     (run / "config.yaml").write_text(settings.replace("rate: 0.001", "rate: 1.0e+15"))
     assert main([str(run), "--cache", str(tmp_path / "cache")]) == 1
     assert "fresh: stopped: a fresh agent has a " in capsys.readouterr().err
+
+
+def test_a_fresh_world_that_fails_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    trainer(run, "--total-steps 100").run()
+
+    def broken(*_: Any) -> None:
+        raise WorldError("environment cartpole-gravity has failed")
+
+    monkeypatch.setattr(Worlds, "step", broken)
+    assert main([str(run), "--cache", str(tmp_path / "cache")]) == 1
+    assert capsys.readouterr().err == "fresh: stopped: environment cartpole-gravity has failed\n"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import configs
 import train
 from agents import saving
 from tests.training import faulty
-from tests.training.test_resume import DQN, assert_same, run
+from tests.training.test_resume import DQN, assert_same, run, trainer
 from training import Trainer, WorldError
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +114,80 @@ def test_a_world_without_a_seed_begins_anew(tmp_path: Path, monkeypatch: Any) ->
     assert t.finished
 
 
+class Failing:
+    """Calls of a method of all environments, of which some fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, *which: int) -> None:
+        self.count = 0
+        whole = getattr(faulty.Faulty, name)
+
+        def call(env: Any, *args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            if self.count in which:
+                raise ValueError("no licence")
+            return whole(env, *args, **kwargs)
+
+        monkeypatch.setattr(faulty.Faulty, name, call)
+
+
+@pytest.mark.parametrize("name", ["__init__", "reset"])
+def test_worlds_that_cannot_be_made_again_are_tried_as_often_as_they_may(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty.register("raise", 10**9, tmp_path / "armed")
+    calls = Failing(monkeypatch, name)
+    run(FAULTY, tmp_path / "counted", stop=89)
+    first = calls.count + 1  # of the checkpoint at step 90, before it is saved
+    monkeypatch.undo()
+    Failing(monkeypatch, name, first)
+    with pytest.raises(WorldError, match="Faulty-v0 has failed: ValueError: no licence"):
+        run(FAULTY, tmp_path / "r")
+    assert saving.newest(tmp_path / "r/checkpoint")[1]["trainer"]["step"] == 90
+    t, output = loud(FAULTY, tmp_path / "r")
+    assert "does not repeat itself" not in output.getvalue()
+    t.run()
+    assert t.finished
+    monkeypatch.undo()
+    Failing(monkeypatch, name, first, first + 1)
+    t, output = loud(f"{FAULTY} --env-restarts 3", tmp_path / "again")
+    t.run()
+    assert re.findall(r"restart (\d) of 3 at step (\d+)", output.getvalue()) == [
+        ("1", "90"),
+        ("2", "90"),
+    ]
+    assert t.finished
+
+
+def test_a_first_reset_that_fails_is_one_line_and_leaves_the_folder_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faulty.register("raise", 10**9, tmp_path / "armed")
+    Failing(monkeypatch, "reset", 1)
+    flags = [*FAULTY.split(), "--run-dir", str(tmp_path / "r")]
+    assert train.main(flags) == 1
+    error = capsys.readouterr().err
+    assert (
+        error == f"train.py: stopped: environment {faulty.ID} has failed: ValueError: no licence\n"
+    )
+    assert train.main(flags) == 0
+
+
+def test_an_evaluation_whose_reset_fails_is_a_world_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty.register("raise", 10**9, tmp_path / "armed")
+    flags = f"{FAULTY} --eval-every 60 --eval-episodes 1"
+    t = trainer(flags, tmp_path / "r")
+    assert t.evaluator is not None
+    reset = t.evaluator.envs.reset
+    monkeypatch.setattr(t.evaluator.envs, "reset", lambda **_: 1 / 0)
+    with pytest.raises(WorldError, match="has failed: ZeroDivisionError"):
+        t.run()
+    assert saving.newest(tmp_path / "r/checkpoint")[1]["trainer"]["step"] == 60
+    monkeypatch.setattr(t.evaluator.envs, "reset", reset)
+    assert_same(run(flags, tmp_path / "r"), run(flags, tmp_path / "whole"))
+
+
 # Disks
 
 
@@ -150,6 +224,17 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     )
     assert_same(t, whole)
     assert_same(run(DQN, tmp_path / "r"), whole)
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.csv", "events.out.tfevents.1.host", "summary.json", "checkpoint"]
+)
+def test_files_of_others_are_not_written_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("theirs\n")
+    with pytest.raises(ValueError, match=f"{name} is there already, without a config.yaml"):
+        trainer(DQN, tmp_path)
+    assert (tmp_path / name).read_text() == "theirs\n"
+    assert not (tmp_path / "config.yaml").exists()
 
 
 def test_files_that_may_not_grow_stop_a_run_in_one_line(tmp_path: Path) -> None:

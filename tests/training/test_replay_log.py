@@ -1,11 +1,12 @@
 """Rows of a replay come back from the disk, and no more lies there than is needed."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from safetensors.torch import save as tensors_to_bytes
@@ -35,8 +36,16 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*"))
 
 
-@given(steps=st.lists(st.integers(0, 25), min_size=1, max_size=5), clear=st.booleans())
-def test_rows_come_back(steps: list[int], clear: bool, tmp_path_factory: Any) -> None:
+@given(
+    steps=st.lists(st.integers(0, 25), min_size=1, max_size=5),
+    clear=st.booleans(),
+    cut=st.sampled_from(("", "before", "after")),
+)
+@example(steps=[4], clear=False, cut="before")  # the file is full, and written
+@example(steps=[3, 3], clear=False, cut="after")
+def test_rows_come_back(
+    steps: list[int], clear: bool, cut: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("log")
     ring, other = replay(), replay()
     log = ReplayLog(folder, ring)
@@ -46,7 +55,11 @@ def test_rows_come_back(steps: list[int], clear: bool, tmp_path_factory: Any) ->
             add(ring, log)
         if clear and number % 2:
             ring.clear()
+        if cut == "before":
+            ring.cut()
         listed = log.complete()
+        if cut == "after":  # as where an environment does not repeat itself
+            ring.cut()
         log.prune(listed)
         assert {f"{item['first']}-{item['end']}.safetensors" for item in listed} == {*files(folder)}
     other.load_state_dict(ring.state_dict())
@@ -54,6 +67,32 @@ def test_rows_come_back(steps: list[int], clear: bool, tmp_path_factory: Any) ->
     rows = [r.rows(r.oldest, r.steps) for r in (ring, other)]
     for name, row in rows[0].items():
         assert torch.equal(row, rows[1][name])
+    log.close()
+
+
+def test_an_error_that_is_past_stops_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring, other = replay(), replay()
+    log = ReplayLog(tmp_path, ring)
+    log._rows = log._due = 4
+    sync, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) in (1, 3):
+            raise OSError("no space left")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    for _ in range(7):  # the first file fails, and waits to be asked
+        add(ring, log)
+    with pytest.raises(OSError, match="no space left"):  # that one, then one of now
+        log.complete()
+    listed = log.complete()
+    other.load_state_dict(ring.state_dict())
+    ReplayLog(tmp_path, other).restore(listed)
+    assert torch.equal(other.store["reward"], ring.store["reward"])
     log.close()
 
 

@@ -100,6 +100,7 @@ def compare(one: Any, other: Any, name: str = "") -> None:
         (SAC, "--num-envs 4 --mitigation continual-backprop --activation adalin-tanh"),
         (DQN, "--num-envs 2 --vector async"),
         (DQN, "--num-envs 2 --num-seeds 2 --overlap"),
+        (DQN, "--dqn.n-step 3 --dqn.buffer-size 90"),  # a file of rows ends at each checkpoint
         (DQN, "--num-envs 16 --env minatar-3 --vector native"),
     ],
 )

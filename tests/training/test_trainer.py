@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 import configs
+import train
 from agents import saving
 from training import NonFiniteError, Trainer
 
@@ -69,6 +70,38 @@ def test_games_of_ale_have_each_frame_stored_once(
     t = Trainer(configs.parse(flags.split()), Console(quiet=True))
     t.run()
     assert t.replay.state_dict().get("frames") == frames
+
+
+def test_spaces_of_several_arrays_are_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = f"--env Blackjack-v1 --total-steps 20 --run-dir {tmp_path / 'r'}"
+    assert train.main(flags.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "train.py: error: agents need spaces of single arrays, as Box. Received"
+    )
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("cadence", "dear", "steps"),
+    [
+        (30, 50, [60, 100, 150, 200, 270, 300]),  # the first probe from 50, 100, 150, ... on
+        (25, 50, [50, 100, 150, 200, 250, 300]),
+        (60, 20, [60, 100, 120, 180, 200, 240, 300]),  # each; at switches, too
+        (80, 90, [100, 200, 300]),  # of 80, 100, 160, 200, 240, 300
+        (45, 100, [100, 200, 300]),
+    ],
+)
+@pytest.mark.parametrize("num_envs", [1, 2])
+def test_dear_metrics_come_with_the_first_probe_that_may_bring_them(
+    cadence: int, dear: int, steps: list[int], num_envs: int, tmp_path: Path
+) -> None:
+    flags = f"--probe.every {cadence} --probe.dear-every {dear} --num-envs {num_envs}"
+    trainer(tmp_path / "r", flags).run()
+    name = "plasticity/q/effective_rank/layer_1"
+    assert [int(row["step"]) for row in rows(tmp_path / "r") if row["name"] == name] == steps
 
 
 def test_updates_follow_the_replay_ratio(tmp_path: Path) -> None:
