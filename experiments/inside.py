@@ -76,14 +76,17 @@ def table(network: str, found: dict[str, Rows], runs: dict[str, Path]) -> list[s
 
 
 def read(run_dir: Path) -> Rows:
-    """Reads the rows of the last quarter of the visits."""
+    """Reads the rows of the last quarter of the visits, which tasks and their visits name."""
     with (run_dir / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["visit"]]
-    last = max(int(row["visit"]) for row in rows) + 1
-    first = last - max(last // 4, 1)
+    begun: dict[tuple[str, str], int] = {}
+    for row in rows:
+        phase, step = (row["task"], row["visit"]), int(row["step"])
+        begun[phase] = min(begun.get(phase, step), step)
+    last = sorted(begun, key=begun.__getitem__)[-max(len(begun) // 4, 1) :]
     found: Rows = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if int(row["visit"]) >= first:
+        if (row["task"], row["visit"]) in last:
             found[row["name"]][int(row["seed"])].append(float(row["value"]))
     return found
 
@@ -110,8 +113,8 @@ def gamma(run_dir: Path) -> float:
     return float(settings[settings["agent"]]["gamma"])
 
 
-def cell(values: Any, form: str) -> str:
-    """Returns the mean of the seeds and its 95% interval, or that there is no value."""
-    found = interval(values)
+def cell(values: Any, form: str, level: float = 0.95) -> str:
+    """Returns the mean of the seeds and its interval, or that there is no value."""
+    found = interval(values, level)
     mean, low, high = (form.format(x) for x in found)
     return "unknown" if np.isnan(found[0]) else f"{mean} ({low} to {high})"

@@ -10,7 +10,7 @@ import numpy as np
 from inside import cell
 from matplotlib.figure import Figure
 from protocol import Protocol, Table
-from results import FOLDER, differences, judged, reached, seeds, signed
+from results import FOLDER, differences, judged, level_of, reached, seeds, signed
 
 from training.summary import interval
 
@@ -47,10 +47,11 @@ def write_overview(protocol: Protocol, folder: Path = FOLDER) -> None:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for arms in found.values():
         for text, (against, difference) in differences(protocol, arms).items():
-            decided = judged(difference)
+            level = level_of(against, arms)
+            decided = judged(difference, level)
             counts[text][decided] += 1
-            aside = f", against {against}" if against else ""
-            rows[text].append(f"{cell(difference, signed(protocol.form))} {decided}{aside}")
+            aside = f", against {against} ({level:.1%} interval)" if against else ""
+            rows[text].append(f"{cell(difference, signed(protocol.form), level)} {decided}{aside}")
     for text, cells_of in rows.items():
         total = ", ".join(f"{count} {what}" for what, count in counts[text].most_common())
         lines.append(f"| {text} | {' | '.join(cells_of)} | {total} |")

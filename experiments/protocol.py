@@ -131,15 +131,20 @@ class Protocol:
         own = self.own(arm, trial).replace(" ", "-")
         return runs / self.name / world / "tuning" / f"{name}-{own}"
 
-    def read(self, run_dir: Path) -> Table:
-        """Returns what was measured of each visit and seed; nothing if the run has diverged."""
+    def read(self, run_dir: Path, measure: str = "area_under_curve") -> Table:
+        """Returns what was measured of each visit and seed; nothing if the run has diverged.
+
+        Args:
+            run_dir: The run.
+            measure: Of reinforcement learning; ``return`` is that of the last 10% of a visit.
+        """
         if (run_dir / "diverged").exists():
             return np.zeros((0, 0))
         summary = json.loads((run_dir / "summary.json").read_text())
         if self.program == "supervise":
             rows = [task["accuracy/online"]["per_seed"] for task in summary["tasks"]]
         else:
-            rows = [visit["area_under_curve"]["per_seed"] for visit in summary["visits"]]
+            rows = [visit[measure]["per_seed"] for visit in summary["visits"]]
         return np.array(rows, float)
 
     def dormant(self, run_dir: Path) -> list[float]:

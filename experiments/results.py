@@ -15,17 +15,22 @@ from training.summary import interval, intervals
 
 FOLDER = Path(__file__).parent / "results"
 TOLD = """\
-All visits but the first, with the settings that were chosen for the arm. A new agent at each switch
-is what plasticity is measured by: what it earns more was lost.
+All visits but the first, with the settings that were chosen for the arm. A new agent has lost
+nothing, but its replay is empty, and it explores as at the beginning, which whole visits pay for:
+so the last 10% of each visit stand beside. A cleared replay is as empty; what a new agent reaches
+more than that one at the end of visits was lost with learning.
 """
 RATED = """\
 All visits. The rate that trials chose saw the first quarter of the tasks and other seeds; the best
 one of a row was chosen by nobody.
 """
+MEASURES = {"area_under_curve": "whole visits", "return": "their last 10%"}
 EXPLAINED = """\
 Means of the probes of the last quarter of the visits (95% interval over seeds). Values are those
 that the network gives to its probe batch; paid is the mean discounted return from the steps of the
-episodes then, as if each episode had paid the same at each step: values above it are too high.
+episodes then, as if each episode had paid the same at each step, and nothing after its end. Values
+far above it are too high; where a time limit ends episodes, up to 1 / (1 - gamma) times the pay of
+a step is right.
 """
 
 
@@ -67,7 +72,7 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
     lines += ["", "| hypothesis | difference (95% interval) | |", "|---|---|---|"]
     lines += hypotheses(protocol, found)
     if protocol.oracles:
-        lines += oracles(protocol, world, runs, found)
+        lines += oracles(protocol, world, runs)
         if protocol.worlds[world].every_rate:
             lines += rates(protocol, world, runs, best, found)
     if protocol.program == "train":
@@ -90,9 +95,20 @@ def hypotheses(protocol: Protocol, found: dict[str, Table]) -> list[str]:
     """Returns a row for each hypothesis: supported, contradicted or undecided."""
     rows = []
     for text, (against, difference) in differences(protocol, found).items():
-        whole = f"{text}, against {against}" if against else text
-        rows.append(verdict(whole, difference, signed(protocol.form)))
+        level = level_of(against, found)
+        whole = f"{text}, against {against} ({level:.1%} interval)" if against else text
+        rows.append(verdict(whole, difference, signed(protocol.form), level))
     return rows
+
+
+def level_of(against: str, found: dict[str, Table]) -> float:
+    """Returns the level of the interval of a hypothesis.
+
+    The rival of the best arm is picked by the same numbers, as the best of all others: this one is
+    corrected for their number (Bonferroni).
+    """
+    others = sum(table.size > 0 for table in found.values()) - 1
+    return 1 - 0.05 / others if against else 0.95
 
 
 def differences(protocol: Protocol, found: dict[str, Table]) -> dict[str, tuple[str, Table]]:
@@ -114,18 +130,26 @@ def differences(protocol: Protocol, found: dict[str, Table]) -> dict[str, tuple[
     return named | {f"{protocol.best} is the best": (rival, best)}
 
 
-def oracles(protocol: Protocol, world: str, runs: Path, found: dict[str, Table]) -> list[str]:
+def oracles(protocol: Protocol, world: str, runs: Path) -> list[str]:
     """Returns a table of what agents reach that are told of switches, after the first of them."""
     lines = ["", "## Agents that are told of switches", "", TOLD]
-    lines += [f"| arm | untold | {' | '.join(protocol.oracles)} |"]
-    lines += ["|---|---|" + "---|" * len(protocol.oracles)]
+    first, *others = protocol.oracles
+    titles = [*protocol.oracles, *(f"{name} more than {first}" for name in others)]
+    lines += [f"| arm | | untold | {' | '.join(titles)} |"]
+    lines += ["|---|---|---|" + "---|" * len(titles)]
     for arm in protocol.asked:
-        plain, cells = found[arm][1:], []
-        for name in protocol.oracles:
-            told = protocol.read(protocol.folder(runs, world, oracle(arm, name)))[1:]
-            more = cell(gap(told, plain), signed(protocol.form))
-            cells.append(f"{reached(told, protocol.form)}; {more} more")
-        lines.append(f"| {arm} | {reached(plain, protocol.form)} | {' | '.join(cells)} |")
+        for measure, text in MEASURES.items():
+            plain, *told = (
+                protocol.read(protocol.folder(runs, world, name), measure)[1:]
+                for name in (arm, *(oracle(arm, name) for name in protocol.oracles))
+            )
+            cells = [
+                f"{reached(of, protocol.form)}; {cell(gap(of, plain), signed(protocol.form))} more"
+                for of in told
+            ]
+            cells += [cell(gap(of, told[0]), signed(protocol.form)) for of in told[1:]]
+            start = f"| {arm} | {text} | {reached(plain, protocol.form)} |"
+            lines.append(f"{start} {' | '.join(cells)} |")
     return lines
 
 
@@ -174,14 +198,14 @@ def seeds(found: dict[str, Table]) -> int:
     return max(len(table.T) for table in found.values())
 
 
-def verdict(text: str, difference: Any, form: str) -> str:
+def verdict(text: str, difference: Any, form: str, level: float = 0.95) -> str:
     """Returns a row on a hypothesis that says that a difference is above 0."""
-    return f"| {text} | {cell(difference, form)} | {judged(difference)} |"
+    return f"| {text} | {cell(difference, form, level)} | {judged(difference, level)} |"
 
 
-def judged(difference: Any) -> str:
+def judged(difference: Any, level: float = 0.95) -> str:
     """Says by its interval whether a difference is above 0."""
-    _, low, high = interval(difference)
+    _, low, high = interval(difference, level)
     return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
 
 

@@ -12,11 +12,14 @@ from rich.table import Table
 from scipy.special import stdtrit
 
 
-def intervals(table: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Mean and 95% confidence interval (Student's t) of many rows of one value per seed.
+def intervals(
+    table: np.ndarray[Any, Any], level: float = 0.95
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Mean and confidence interval (Student's t) of many rows of one value per seed.
 
     Args:
         table: ``(M, S)``; NaN (a seed without data) is left out.
+        level: Of the intervals.
 
     Returns:
         Mean, lower and upper bound, ``(3, M)``; all NaN without data, both bounds NaN with a
@@ -28,14 +31,14 @@ def intervals(table: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float6
         mean = np.where(there, table, 0.0).sum(1) / count
         deviation = np.where(there, table - mean[:, None], 0.0)
         std = np.sqrt(np.square(deviation).sum(1) / (count - 1))
-        half = stdtrit(np.maximum(count - 1, 1), 0.975) * std / np.sqrt(count)
+        half = stdtrit(np.maximum(count - 1, 1), (1 + level) / 2) * std / np.sqrt(count)
     half = np.where(count > 1, half, np.nan)
     return np.stack((mean, mean - half, mean + half))
 
 
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
     """Mean and bounds of one value per seed; see ``intervals``."""
-    mean, low, high = intervals(np.asarray(values, float).reshape(1, -1))[:, 0].tolist()
+    mean, low, high = intervals(np.asarray(values, float).reshape(1, -1), level)[:, 0].tolist()
     return mean, low, high
 
 

@@ -20,7 +20,10 @@ def test_what_was_paid_is_the_mean_return_from_each_step() -> None:
     assert inside.paid(rows, discount).tolist() == [pytest.approx(expected / steps)]
 
 
-def test_only_the_last_quarter_counts_and_layers_have_their_columns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tasks", [1, 4, 8])
+def test_only_the_last_quarter_counts_and_layers_have_their_columns(
+    tasks: int, tmp_path: Path
+) -> None:
     lines = ["step,seed,task,visit,name,value"]
     for visit in range(8):
         for seed in (0, 1):
@@ -33,7 +36,7 @@ def test_only_the_last_quarter_counts_and_layers_have_their_columns(tmp_path: Pa
                 ("adalin/q/layer_1/alpha_mean", 0.1),
                 ("adalin/q/layer_2/alpha_mean", 0.3),
             ):
-                lines.append(f"{visit},{seed},0,{visit},{name},{value}")
+                lines.append(f"{visit},{seed},{visit % tasks},{visit // tasks},{name},{value}")
     (tmp_path / "metrics.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "config.yaml").write_text("agent: dqn\ndqn:\n  gamma: 0.5\n")
     table = inside.tables({"one": tmp_path})

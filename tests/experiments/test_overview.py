@@ -53,6 +53,9 @@ def test_an_overview_counts_verdicts_and_ranks_arms(tmp_path: Path) -> None:
         "| more | +6.50 (+0.15 to +12.85) supported | -0.75 (-3.93 to +2.43) undecided | "
         "1 supported, 1 undecided |"
     )
+    (best,) = [line for line in lines if line.startswith("| adalin-relu is the best |")]
+    assert "undecided, against relu (97.5% interval) |" in best
+    assert "undecided, against relu (95.0% interval) |" in best  # the only one there
     (loses,) = [line for line in lines if line.startswith("| relu loses")]
     assert "+2.00 (+2.00 to +2.00) supported" in loses
     assert (tmp_path / "rl-plasticity.png").stat().st_size

@@ -175,10 +175,14 @@ def test_what_has_diverged_is_named_and_the_rest_is_told(
     lines = (tmp_path / "results/small.md").read_text().splitlines()
     table = PROTOCOL.read(tmp_path / "runs/tiny/small/final/adalin-relu")
     told = PROTOCOL.read(tmp_path / "runs/tiny/small/final/relu-new-agent")
-    (relu, told_relu) = [line for line in lines if line.startswith("| relu |")]
+    relu, *told_relu = [line for line in lines if line.startswith("| relu |")]
     assert relu.endswith("| diverged | | | | |")
-    assert told_relu == f"| relu | diverged | {results.reached(told[1:], '{:.1f}')}; unknown more |"
-    (adalin, told_adalin, _) = [line for line in lines if line.startswith("| adalin-relu |")]
+    found = f"| diverged | {results.reached(told[1:], '{:.1f}')}; unknown more |"
+    assert told_relu[0] == f"| relu | whole visits {found}"
+    adalin, told_adalin, end, _ = [line for line in lines if line.startswith("| adalin-relu |")]
+    ends = PROTOCOL.read(tmp_path / "runs/tiny/small/final/adalin-relu", "return")[1:]
+    found = f"{results.reached(ends, '{:.1f}')} | diverged; unknown more |"
+    assert end == f"| adalin-relu | their last 10% | {found}"
     assert results.reached(table, "{:.1f}") in adalin
     assert adalin.endswith("| unknown |")  # against ReLU
     assert told_adalin.endswith("| diverged; unknown more |")
@@ -294,6 +298,43 @@ def test_what_has_ended_is_packed_when_the_rest_is_broken_off(
 )
 def test_a_hypothesis_is_judged_by_its_interval(values: tuple[float, ...], expected: str) -> None:
     assert results.verdict("it", np.array(values), "{:+.2f}") == expected
+
+
+def test_a_new_agent_is_compared_with_a_cleared_replay_too(tmp_path: Path) -> None:
+    oracles = {"replay cleared": "--on-switch clear-replay", **PROTOCOL.oracles}
+    protocol = replace(PROTOCOL, oracles=oracles)
+    values = {"relu": (1, 2), "relu, replay cleared": (4, 6), "relu, new agent": (7, 11)}
+    for name, (one, other) in values.items():
+        visit = {
+            key: {"per_seed": [factor * one, factor * other]}
+            for key, factor in (("area_under_curve", 1), ("return", 10))
+        }
+        first = {key: {"per_seed": [0, 0]} for key in visit}
+        folder = protocol.folder(tmp_path, "small", name)
+        folder.mkdir(parents=True)
+        (folder / "summary.json").write_text(json.dumps({"visits": [first, visit]}))
+    head, _, whole, end = results.oracles(protocol, "small", tmp_path)[-4:]
+    titles = "replay cleared | new agent | new agent more than replay cleared"
+    assert head == f"| arm | | untold | {titles} |"
+    cell = results.cell
+    a, b, c = (np.array(value, float) for value in values.values())
+    for line, text, f in ((whole, "whole visits", 1), (end, "their last 10%", 10)):
+        found = (f"{cell(f * x, '{:.1f}')}; {cell(f * (x - a), '{:+.2f}')} more" for x in (b, c))
+        told = f"{' | '.join(found)} | {cell(f * (c - b), '{:+.2f}')}"
+        assert line == f"| relu | {text} | {cell(f * a, '{:.1f}')} | {told} |"
+
+
+def test_a_rival_that_is_picked_by_its_result_has_to_be_far_below() -> None:
+    tables = {name: np.array([[x, x + 1.0, x + 2.0]]) for name, x in (("a", 0), ("b", 1), ("c", 2))}
+    assert results.level_of("", tables) == 0.95
+    assert results.level_of("b", tables) == 0.975  # two others
+    tables["c"] = np.zeros((0, 0))  # has diverged: there is no choice
+    assert results.level_of("b", tables) == 0.95
+    # By the table of Student's t with 2 degrees of freedom: 4.303 and 6.205
+    assert results.cell([0.0, 1.0, 2.0], "{:.3f}", 0.95) == "1.000 (-1.484 to 3.484)"
+    assert results.cell([0.0, 1.0, 2.0], "{:.3f}", 0.975) == "1.000 (-2.583 to 4.583)"
+    assert results.judged([3.0, 4.0, 5.0], 0.95) == "supported"
+    assert results.judged([3.0, 4.0, 5.0], 0.99) == "undecided"
 
 
 def test_an_interrupt_of_the_driver_alone_ends_its_workers_with_their_states(
