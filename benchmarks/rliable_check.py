@@ -1,6 +1,7 @@
 """Are the statistics of reports those of rliable?
 
-rliable does not run beside pandas 3, so it has an environment of its own::
+Reports draw whole seeds, whose visits depend on each other; here, as rliable does, each visit
+apart.  rliable does not run beside pandas 3, so it has an environment of its own::
 
     python -m venv /tmp/rliable && /tmp/rliable/bin/pip install rliable "pandas<3"
     python benchmarks/rliable_check.py /tmp/rliable/bin/python > docs/rliable.md
@@ -59,7 +60,10 @@ def ours(x: Any, y: Any) -> Results:
     profile = np.array(THRESHOLDS)
 
     def bounds(statistic: Callable[..., Any], *arms: Any) -> dict[str, list[float]]:
-        found = [st.bootstrap(statistic, *arms, seed=i, repeats=RESAMPLES) for i in range(REPEATS)]
+        found = [
+            st.bootstrap(statistic, *arms, seed=i, repeats=RESAMPLES, apart=True)
+            for i in range(REPEATS)
+        ]
         names = ("value", "low", "high")
         return {n: [np.ravel(one[i]).tolist() for one in found] for i, n in enumerate(names)}  # type: ignore[misc]
 

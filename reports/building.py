@@ -13,7 +13,7 @@ from reports import page, runs, style
 from reports.arms import Section
 from reports.output import PAGE, staged
 from reports.sections import Writer, span
-from reports.statistics import REPEATS
+from reports.statistics import FEWEST, REPEATS
 
 HOW = (
     "An arm is a group of runs that differ in nothing but seeds, length or how they were computed "
@@ -141,7 +141,8 @@ def _trace(
         page.notes(told),
         page.paragraph(
             f"Made by adalin-rl {made_by} with: {shlex.join(command)}. Bootstraps: {REPEATS:,} "
-            "resamples, generator seeded with 0, so that the same runs give the same page.",
+            f"resamples, no less than {FEWEST} of very many seeds, generator seeded with 0, so "
+            "that the same runs give the same page.",
             "small",
         ),
     ]

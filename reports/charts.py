@@ -20,8 +20,8 @@ MANY = 1_000
 SHOWN = 6
 """Metrics whose points are drawn."""
 BOOTSTRAP = (
-    "Bars are 95% intervals of a stratified bootstrap over the seeds (2,000 resamples, no less "
-    "than 200 of very many seeds; seeds drawn anew for each visit; percentile method)."
+    "Bars are 95% intervals of a bootstrap over the seeds of each arm (2,000 resamples, no less "
+    "than 200 of very many seeds; seeds drawn with all their visits; percentile method)."
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -145,13 +146,21 @@ def _stored(arm: Arm, path: tuple[str, str], finished: bool = False) -> Any:
                 yield row, _reader(row, len(seeds), wanted), columns
 
 
+def _number(value: Any) -> float:
+    """Returns a finite number, or NaN for whatever is none."""
+    try:
+        found = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return math.nan
+    return found if math.isfinite(found) else math.nan
+
+
 def _reader(row: dict[str, Any], seeds: int, wanted: list[int]) -> Any:
     def read(name: str) -> Array:
         measure = row.get(name)
         values = measure.get("per_seed") if isinstance(measure, dict) else None
         if not isinstance(values, list) or len(values) != seeds:
             return np.full(len(wanted), np.nan)
-        fine = [float(v) if isinstance(v, int | float) else np.nan for v in values]
-        return np.array(fine)[wanted]
+        return np.array([_number(value) for value in values])[wanted]
 
     return read

@@ -66,8 +66,8 @@ def correlations(writer: Writer) -> None:
         )
         return
     writer.show(charts.scatter(writer.section, found, writer.unit))
-    header = ("network", "metric", "points", "seeds", "rho_area", "ci95_low", "ci95_high",
-              "rho_change", "ci95_low", "ci95_high")  # fmt: skip
+    header = ("network", "metric", "points", "seeds", "rho_area", "rho_area_low", "rho_area_high",
+              "rho_change", "rho_change_low", "rho_change_high")  # fmt: skip
     rows = [correlation(one) for one in found]
     chart = Chart("correlations", "Correlations", "", None, header, rows)
     writer.keep(chart, "correlations (table)")

@@ -108,6 +108,9 @@ def _check(settings: dict[str, Any], file: Path) -> None:
         raise ValueError(f"{file} names neither an env nor a stream")
     if not isinstance(settings.get("activation", ""), str):
         raise ValueError(f"{file}: `activation` should be a name")
+    mitigation = settings.get("mitigation") or ()
+    if not isinstance(mitigation, tuple) or not all(isinstance(m, str) for m in mitigation):
+        raise ValueError(f"{file}: `mitigation` should be a list of names. Received {mitigation}")
     for name, least, most in (("seed", 0, 1 << 30), ("num_seeds", 1, MOST_SEEDS)):
         value = settings.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:

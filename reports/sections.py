@@ -20,6 +20,8 @@ from training.summary import intervals
 Array = np.ndarray[Any, np.dtype[Any]]
 SHOWN = 20
 """Rows of a table: of more, some are shown."""
+SHORT = 0.9
+"""Share of the steps of a visit of which one that has fewer is told."""
 
 
 class Writer:
@@ -113,6 +115,16 @@ class Writer:
                     f"{arm.label}: not finished: {at}{more}; curves end where the runs do, and "
                     "the mean is then of the seeds that are left"
                 )
+            for run in arm.runs:
+                last = run.visits[-1] if run.visits else None
+                of = [v for v in section.visits if last is not None and v[:2] == last[:2]]
+                if last is not None and last.complete and of and not section.supervised:
+                    steps, most = last.end - last.start, of[0].end - of[0].start
+                    if steps < SHORT * most:
+                        found.append(
+                            f"{arm.label}: the last visit of {run.path} has {steps:,} of {most:,} "
+                            "steps, and counts as it is where visits are shown one by one"
+                        )
             lengths = {run.steps for run in arm.runs if run.finished}
             if len(lengths) > 1:
                 found.append(f"{arm.label}: its runs have different lengths, pooled all the same")

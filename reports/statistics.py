@@ -1,8 +1,9 @@
 """Statistics over seeds and task visits, after Agarwal et al. 2021 (rliable, arXiv 2108.13264).
 
 Scores are arrays ``(seeds, visits)``; arms may have different numbers of seeds.  Intervals are
-95% percentile intervals of a stratified bootstrap: seeds are drawn with replacement, for each visit
-independently, so that every resample holds the same visits.
+95% percentile intervals of a bootstrap that draws whole seeds with replacement, stratified by arm:
+the visits of a seed are one lifetime, and depend on each other.  rliable draws seeds for each task
+apart, as suits tasks that were learned in runs of their own.
 """
 
 from __future__ import annotations
@@ -78,10 +79,12 @@ def ranks(arms: Sequence[Array]) -> Array:
     return np.asarray(rankdata(-means, axis=-2).mean(-1))
 
 
-def resample(scores: Array, rng: np.random.Generator, repeats: int) -> Array:
-    """Draws seeds with replacement, for each visit independently: ``(R, seeds, visits)``."""
+def resample(
+    scores: Array, rng: np.random.Generator, repeats: int, *, apart: bool = False
+) -> Array:
+    """Draws seeds with replacement, for each visit apart or whole: ``(R, seeds, visits)``."""
     seeds, visits = scores.shape
-    drawn = rng.integers(seeds, size=(repeats, seeds, visits))
+    drawn = rng.integers(seeds, size=(repeats, seeds, visits if apart else 1))
     return scores[drawn, np.arange(visits)]
 
 
@@ -90,6 +93,7 @@ def bootstrap(
     *arms: Array,
     seed: int = 0,
     repeats: int | None = None,
+    apart: bool = False,
 ) -> tuple[Array, Array, Array]:
     """Value and 95% interval of a statistic of one arm or several, resampled independently.
 
@@ -98,19 +102,21 @@ def bootstrap(
         *arms: ``(seeds, visits)`` each, without NaN.
         seed: Of the generator: the same seed gives the same interval.
         repeats: Number of resamples; 2,000, or fewer for very many numbers.
+        apart: Whether seeds are drawn for each visit apart, as rliable does.
 
     Returns:
-        The value, and its bounds, which are NaN if all arms have a single seed.
+        The value, and its bounds, which are NaN if an arm has a single seed.
     """
     value = np.asarray(statistic(*arms), float)
-    if max(len(arm) for arm in arms) < 2:
+    if min(len(arm) for arm in arms) < 2:
         nothing = np.full(value.shape, np.nan)
         return value, nothing, nothing
     rng = np.random.default_rng(seed)
     size = sum(arm.size for arm in arms)
     repeats = repeats or _repeats(size)
     found = [
-        statistic(*(resample(arm, rng, part) for arm in arms)) for part in _parts(size, repeats)
+        statistic(*(resample(arm, rng, part, apart=apart) for arm in arms))
+        for part in _parts(size, repeats)
     ]
     low, high = percentile_interval(np.concatenate(found))
     return value, low, high

@@ -1,5 +1,6 @@
 """The program, from run directories to the page."""
 
+import csv
 import html
 import re
 from pathlib import Path
@@ -137,6 +138,32 @@ def test_a_single_seed_has_no_interval_and_the_page_says_so(tmp_path: Path) -> N
     words = make(tmp_path)
     assert "relu has a single seed: it has no interval" in words
     assert "nan" not in words
+
+
+def test_an_arm_with_a_single_seed_leaves_no_interval_to_those_beside_it(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "a", lifetime())
+    write(
+        tmp_path / "runs" / "b",
+        lifetime(range(2), better=1.0),
+        {"num_seeds": 2, "activation": "tanh"},
+    )
+    words = make(tmp_path)
+    assert "relu has a single seed: it has no interval" in words
+    (file,) = (tmp_path / "out/tables").glob("*aggregates.csv")
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    whole = {r["measure"] for r in rows if r["arm"] == "tanh" and r["ci95_low"] not in ("", "nan")}
+    assert whole == {"iqm_area", "iqm_final"}
+
+
+def test_a_last_visit_that_is_short_is_told_of(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "a", lifetime(range(2)), {"num_seeds": 2})
+    rows = [row for row in lifetime(range(2)) if row[0] <= 35]
+    rows += [(35, seed, 0, 1, "plasticity/q/weight_rms", 1.0) for seed in range(2)]
+    settings = {"num_seeds": 2, "activation": "tanh", "total_steps": 35}
+    short = write(tmp_path / "runs" / "b", rows, settings)
+    words = make(tmp_path)
+    assert f"tanh: the last visit of {short} has 5 of 10 steps, and counts as it is" in words
+    assert words.count("the last visit of") == 1
 
 
 def test_runs_that_are_not_finished_are_used_as_far_as_they_got(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ def test_fresh_agents_and_forgetting_are_read_from_summaries(tmp_path: Path) -> 
         {"fresh": {"visits": [1, {"task": [], "visit": {}, "plasticity": 3}]},
          "evaluation": {"tasks": [{"task": "x"}, {"task": 0, "forgetting": {"per_seed": [1]}}]}},
         {"fresh": {"visits": [{"task": 0, "visit": 0, "area": {"per_seed": ["a", {}, []]}}]}},
+        {"fresh": {"visits": [{"task": 0, "visit": 0,
+                               "plasticity": {"per_seed": [10**400, float("inf"), None]}}]}},
     ],
 )  # fmt: skip
 def test_summaries_of_strangers_are_taken_as_absent(tmp_path: Path, summary: Any) -> None:

@@ -46,6 +46,11 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
         ("env: x\nnum_seeds: 1", "`seed` should be a number"),
         ("env: x\nseed: true\nnum_seeds: 1", "`seed` should be a number"),
         ("env: x\nactivation: 3\nseed: 0\nnum_seeds: 1", "`activation` should be a name"),
+        ("env: x\nmitigation: 3\nseed: 0\nnum_seeds: 1", "`mitigation` should be a list of names"),
+        (
+            "env: x\nmitigation: [3]\nseed: 0\nnum_seeds: 1",
+            "`mitigation` should be a list of names",
+        ),
     ],
 )
 def test_a_damaged_config_is_refused(tmp_path: Path, text: str, message: str) -> None:

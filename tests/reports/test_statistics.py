@@ -66,13 +66,24 @@ def test_profile_is_the_share_above(
     assert many.tolist() == [pytest.approx(expected)] * 2
 
 
-def test_resamples_hold_seeds_of_the_same_visit_drawn_for_each_apart() -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_resamples_hold_whole_seeds_or_each_visit_apart(apart: bool) -> None:
     scores = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
-    drawn = stats.resample(scores, np.random.default_rng(0), 400)
+    drawn = stats.resample(scores, np.random.default_rng(0), 400, apart=apart)
     assert drawn.shape == (400, 3, 2)
     assert set(drawn[..., 0].ravel()) == {1.0, 2.0, 3.0}
     assert set(drawn[..., 1].ravel()) == {10.0, 20.0, 30.0}
-    assert (drawn[..., 1] != 10 * drawn[..., 0]).any()
+    assert (drawn[..., 1] != 10 * drawn[..., 0]).any() == apart
+
+
+def test_visits_that_depend_on_each_other_are_no_more_numbers() -> None:
+    one = np.random.default_rng(3).normal(size=(50, 1))
+    many = np.repeat(one, 16, axis=1)  # the same number at each visit
+    mean = lambda s: s.mean((-2, -1))  # noqa: E731  # shorter
+    np.testing.assert_allclose(stats.bootstrap(mean, many), stats.bootstrap(mean, one))
+    _, low, high = stats.bootstrap(mean, many, apart=True)
+    _, lowest, highest = stats.bootstrap(mean, many)
+    assert high - low == pytest.approx((highest - lowest) / 4, rel=0.1)
 
 
 def test_bootstrap_is_repeated_by_its_seed() -> None:
@@ -110,6 +121,10 @@ def test_interval_of_the_mean_of_many_is_the_known_one() -> None:
 def test_a_single_seed_has_no_interval() -> None:
     value, low, high = stats.estimate(stats.iqm, np.array([[1.0, 2.0, 3.0]]))
     assert value == 2.0
+    assert np.isnan([low, high]).all()
+    one, two = np.array([[1.0, 2.0]]), np.array([[0.0, 3.0], [2.0, 1.0]])
+    value, low, high = stats.estimate(stats.probability_of_improvement, two, one)
+    assert value == 0.5
     assert np.isnan([low, high]).all()
 
 
