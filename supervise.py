@@ -13,7 +13,7 @@ import configs
 from configs import SupervisedConfig
 from streams import DATA, STREAMS
 from training import SupervisedTrainer, program
-from training.checkpoints import begin_anew
+from training.checkpoints import forget_unsaved
 from training.rundir import write_json
 from training.summary import cell, measure
 
@@ -91,7 +91,7 @@ def sweep(rates: Sequence[str], args: Sequence[str], console: Console) -> int:
     found: dict[str, list[float]] = {}
     for rate in rates:
         run_dir = folder / f"lr-{rate}"
-        begin_anew(run_dir)  # one that has diverged, say, and does so again
+        forget_unsaved(run_dir)  # one that has diverged, say, and does so again
         code, trainer = train([*args, "--learning-rate", rate, "--run-dir", str(run_dir)], console)
         if trainer is None or not (code == 0 or trainer.diverged):
             return code

@@ -34,7 +34,7 @@ from rich.console import Console
 import configs
 from configs import RunConfig, SupervisedConfig, differences
 from training import NonFiniteError, SupervisedTrainer, Trainer
-from training.checkpoints import begin_anew
+from training.checkpoints import forget_unsaved
 
 interrupted = False
 """Whether a signal has ended a run in this process, which then does no other."""
@@ -57,7 +57,7 @@ def train(program: str, flags: str, run_dir: Path) -> bool:
         raise KeyboardInterrupt
     args, console = [*flags.split(), "--run-dir", str(run_dir)], Console(quiet=True)
     trainer: SupervisedTrainer | Trainer
-    begin_anew(run_dir)
+    forget_unsaved(run_dir)
     if program == "supervise":
         supervised = configs.parse_as(SupervisedConfig, args)
         if is_done(supervised, run_dir):

@@ -15,7 +15,7 @@ from configs import Config, RunConfig, SupervisedConfig, one_line
 from sweeps.metrics import read_metric
 from sweeps.storage import open_storage
 from training import SupervisedTrainer, Trainer
-from training.checkpoints import begin_anew
+from training.checkpoints import forget_unsaved
 from training.loop import Loop
 from training.rundir import BusyError
 
@@ -63,7 +63,7 @@ def run_trial(
     with storage.work(name) as (folder, bring):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            begin_anew(folder)
+            forget_unsaved(folder)
             with (folder / LOG).open("a") as file:
                 loop = _open(replace(config, run_dir=str(folder)), Console(file=file, width=100))
                 _follow(loop, until, bring)

@@ -28,7 +28,7 @@ class Saved(NamedTuple):
     seconds: float
 
 
-def begin_anew(run_dir: Path) -> None:
+def forget_unsaved(run_dir: Path) -> None:
     """Lets a run begin again that an error has ended before it had saved a state.
 
     One that was killed then does so anyway.  By hand it is refused: the states of a run that came
