@@ -44,14 +44,16 @@ def section(result: dict[str, Any]) -> list[str]:
 def table(found: dict[str, Any]) -> list[str]:
     """Returns a row for each of ours that has a goal."""
     lines = [
-        "| steps per second, as multiples (below 1: ours is slower) | of SB3's | of SBX's |",
-        "|---|---|---|",
+        "| steps per second, as multiples (below 1: ours is slower) "
+        "| of SB3's | of SBX's | with `adalin-relu`, of SB3's with ReLU |",
+        "|---|---|---|---|",
     ]
     for work, ours in dict.fromkeys((work, ours) for work, ours, _ in GOALS):
+        with_adalin = f"{ours} --activation adalin-relu"
         cells = []
-        for package in ("sb3", "sbx"):
+        for who, package in ((ours, "sb3"), (ours, "sbx"), (with_adalin, "sb3")):
             named = [x for w, o, x in GOALS if (w, o) == (work, ours) and x.startswith(package)]
-            each = [x for other in named for x in against(found, work, ours, other)]
+            each = [x for other in named for x in against(found, work, who, other)]
             cells.append(f"{middle_half(each)[1]:.1f}" if each else "")
         what = f"{NAMES[work]}, `{ours.removeprefix('ours ')}`"
         what += ", all seeds together" if "--num-seeds" in ours else ""

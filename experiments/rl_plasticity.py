@@ -125,11 +125,19 @@ PROTOCOL = Protocol(
     losers=("relu",),
     pairs=(
         ("1 adalin-relu earns more than relu", "adalin-relu", "relu"),
-        ("2 more than leaky-relu", "adalin-relu", "leaky-relu"),
-        ("3 more than one slope for each layer", "adalin-relu", "prelu-layer"),
-        ("4 alphas from 0 better than uniform ones", "adalin-relu", "adalin-relu, uniform"),
+        ("2 adalin-relu earns more than leaky-relu", "adalin-relu", "leaky-relu"),
+        ("3 adalin-relu earns more than one slope for each layer", "adalin-relu", "prelu-layer"),
+        (
+            "4 adalin-relu earns more with alphas from 0 than with uniform ones",
+            "adalin-relu",
+            "adalin-relu, uniform",
+        ),
         ("5 adalin-tanh earns more than tanh", "adalin-tanh", "tanh"),
-        ("6 with the gate more than without", "adalin-tanh", "adalin-tanh, no gate"),
+        (
+            "6 adalin-tanh earns more with its gate than without",
+            "adalin-tanh",
+            "adalin-tanh, no gate",
+        ),
         ("7 adalin-gelu earns more than gelu", "adalin-gelu", "gelu"),
         ("8 adalin-relu adds to layer-norm", "adalin-relu + layer-norm", "relu + layer-norm"),
     ),

@@ -31,13 +31,14 @@ def test_ratios_are_medians_of_the_rounds_and_who_was_left_out_has_none() -> Non
     found = {
         "dqn": {
             "ours --compile": {"steps": 100, "seconds": [1.0, 2.0, 4.0]},
+            "ours --compile --activation adalin-relu": {"steps": 50, "seconds": [1.0, 1.0, 1.0]},
             "sb3": {"steps": 50, "seconds": [2.0, 2.0, 2.0]},
         }
     }
     assert speeds(found["dqn"]["sb3"]) == [25.0, 25.0, 25.0]
     assert against(found, "dqn", "ours --compile", "sb3") == [4.0, 2.0, 1.0]
     assert against(found, "dqn", "ours --compile", "sbx") == []
-    assert "| DQN CartPole, `--compile` | 2.0 |  |" in table(found)
+    assert "| DQN CartPole, `--compile` | 2.0 |  | 2.0 |" in table(found)
 
 
 def test_a_single_round_is_its_own_middle_half() -> None:
