@@ -25,16 +25,18 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="report.py", description=__doc__)
     parser.add_argument(
-        "runs", type=Path, nargs="+", help="run directories, or folders with some below"
+        "runs", type=Path, nargs="+", help="run directories, or folders that contain some"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("report"), help="folder of the report (default: report)"
     )
     parser.add_argument(
-        "--baseline", metavar="ARM", help="the arm that others are compared with (default: relu's)"
+        "--baseline",
+        metavar="ARM",
+        help="label of the arm to compare with (default: relu without remedies, else the first)",
     )
     parser.add_argument(
-        "--page-only", action="store_true", help="no files of figures and tables beside the page"
+        "--page-only", action="store_true", help="write the page alone, without figures and tables"
     )
     given = list(sys.argv[1:] if args is None else args)
     options = parser.parse_args(given)

@@ -73,7 +73,8 @@ def take_rates(args: list[str]) -> tuple[list[str], list[str]]:
     except ValueError as error:
         raise ValueError(f"{SWEEP} takes numbers: {error}") from None
     if not rates or len(set(values)) < len(values):
-        raise ValueError(f"{SWEEP} takes different learning rates. Received {' '.join(rates)}")
+        found = " ".join(rates) or "none"
+        raise ValueError(f"{SWEEP} takes different learning rates. Received {found}")
     rest = args[:at] + args[at + 1 + len(rates) :]
     if SWEEP in rest or any(token.startswith("--learning-rate") for token in rest):
         raise ValueError(f"{SWEEP} sets the learning rates; give it once, without --learning-rate")
@@ -112,8 +113,8 @@ def tell(found: dict[str, list[float]], folder: Path, console: Console) -> int:
     ordered = sorted(means, key=float)
     if len(means) > 1 and best in (ordered[0], ordered[-1]):
         console.print(
-            f"warning: the best learning rate {best} is at the end of the list; a longer list may "
-            "hold a better one",
+            f"warning: the best learning rate {best} is at the end of the list (the least or the "
+            "greatest); rates beyond it may be better",
             highlight=False,
         )
     return 0

@@ -51,17 +51,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="sweep.py", description=__doc__, allow_abbrev=False)
     parser.add_argument("sweep", type=Path, help="a sweep file, such as configs/sweeps/quick.yaml")
     parser.add_argument(
-        "--out", help="where the runs go, a folder or an address such as s3://...; runs/<file>"
+        "--out", help="folder or address (such as s3://...) for the runs (default: runs/<file>)"
     )
-    parser.add_argument("--address", help="a Ray cluster, HOST:PORT or auto; this machine alone")
-    parser.add_argument("--max-concurrent", type=_positive, help="runs at once; what fits")
-    parser.add_argument("--num-cpus", type=_positive, help="CPUs of this machine to use; all")
+    parser.add_argument("--address", help="a Ray cluster: HOST:PORT, or auto (default: none)")
+    parser.add_argument(
+        "--max-concurrent", type=_positive, help="most runs at once (default: all that fit)"
+    )
+    parser.add_argument(
+        "--num-cpus", type=_positive, help="CPUs of this machine to use (default: all)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="check all, show the runs, and end")
     return parser
 
 
 def _positive(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"should be a whole number. Received {text}") from None
     if value < 1:
         raise argparse.ArgumentTypeError(f"should be at least 1. Received {value}")
     return value

@@ -147,7 +147,7 @@ def load(
     """
     folder, state, problems = newest(Path(run_dir) / "checkpoint")
     for problem in problems:
-        warnings.warn(f"{problem}; {folder} is taken", stacklevel=2)
+        warnings.warn(f"{problem}; {folder} is used instead", stacklevel=2)
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):

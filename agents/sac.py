@@ -50,7 +50,7 @@ class SACConfig:
     learn_temperature: bool = True
     """Tune the temperature until the entropy is the target."""
     target_entropy: float | None = None
-    """Entropy to reach; None: minus the number of action components. 0.0 is a value of its own."""
+    """Entropy to reach; None: minus the number of action components (0.0 is an entropy of 0)."""
     max_grad_norm: float | None = None
     """Bound of the gradient norm of each seed and network; None: no clipping."""
     hidden: tuple[int, ...] = (256, 256)

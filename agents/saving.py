@@ -146,7 +146,7 @@ def read(file: Path, size: int, checksum: str) -> bytes:
         OSError: If it cannot be read.
     """
     if file.is_symlink() or file.stat().st_size != size:
-        raise DamagedError(f"{file} has not the size that was saved")
+        raise DamagedError(f"{file} does not have the size that was saved")
     data = file.read_bytes()
     if sha256(data) != checksum:
         raise DamagedError(f"{file} is not what was saved")

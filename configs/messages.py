@@ -21,7 +21,9 @@ def one_line(error: Exception) -> str:
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Says that there is no such name, and which one is near."""
     near = get_close_matches(name, sorted(known), n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "--help lists all flags."
+    listed = kind in ("activation", "mitigation")
+    where = f"--list-{kind}s shows all." if listed else "--help lists all flags."
+    hint = f"Did you mean {near[0]!r}?" if near else where
     return f"there is no {kind} {name!r}. {hint}"
 
 

@@ -31,7 +31,7 @@ class _Plain(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                problem = f"a setting is called {key!r}"
+                problem = f"a setting is called {key!r}, which is not text: put it in quotes"
                 raise ConstructorError(None, None, problem, key_node.start_mark)
             if key in keys:
                 raise ConstructorError(None, None, f"{key} is there twice", key_node.start_mark)

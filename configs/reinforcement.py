@@ -43,7 +43,8 @@ class Config(RunConfig):
     num_envs: int = 1
     """Copies of the environment for each seed."""
     vector: Literal["auto", "sync", "async", "native"] = "auto"
-    """Step copies in this process, in their own, or games all at once; auto: see envs.make_vec."""
+    """How copies are stepped: sync: in this process; async: each in a process of its own; native:
+    all at once (ALE, MinAtar); auto: native for ALE, and MinAtar from 16 copies on, else sync."""
     overlap: bool = False
     """Learn while the environments step, from what the replay held before."""
     save_replay: bool = True
@@ -120,7 +121,7 @@ class Config(RunConfig):
             for name in ("steps_per_task", "task", "task_seed", "show_task", "on_switch"):
                 reasons[name] = f"environment {self.env} does not change"
         elif not benchmark.drawn:
-            reasons["task_seed"] = f"the tasks of {self.env} are not drawn"
+            reasons["task_seed"] = f"the tasks of {self.env} are fixed, not drawn at random"
         if self.task is not None:
             for name in ("steps_per_task", "on_switch"):
                 reasons[name] = f"the environment stays at task {self.task}"

@@ -52,11 +52,12 @@ class RunConfig(ABC):
     threads: int = 1
     """Threads of PyTorch; for small networks one is fastest."""
     compile: bool = False
-    """Compile updates and the choice of actions, which takes up to a minute first; default: for at
-    least 50,000 updates without remedies, but not for Atari, if there is a C++ compiler."""
+    """Compile updates and the choice of actions, which takes up to a minute at the start. Default:
+    for runs of at least 50,000 updates without remedies, if there is a C++ compiler; not for Atari,
+    cnn and resnet-18."""
     checkpoint_every: int | None = 100_000
-    """Steps between two checkpoints, at which all episodes end; None: only when the run ends or is
-    interrupted."""
+    """Steps between two checkpoints, which cut running episodes off; None: save only when the run
+    ends or is interrupted."""
     log_every: int = 1_000
     """Steps between two rows of training metrics."""
     mitigation: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

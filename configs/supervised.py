@@ -25,8 +25,8 @@ class SupervisedConfig(RunConfig):
     images_per_task: int | None = None
     """Training images of a task; None: all that it has."""
     classes_per_task: int | None = None
-    """Classes that are new in a task of class-split and class-incremental; None: see
-    --list-streams."""
+    """New classes of each task of class-split and class-incremental; None: 5 if the data has at
+    least 50 classes, else 2 (or 1 if 2 does not divide them)."""
     epochs: int = 1
     """How often each image of a task is learned from."""
     batch_size: int = 16
@@ -46,12 +46,12 @@ class SupervisedConfig(RunConfig):
     learning_rate: float = 1e-2
     """Step size of the optimizer."""
     momentum: float = 0.0
-    """Of sgd."""
+    """Momentum of sgd, at least 0 and below 1."""
     program: ClassVar[str] = "supervise.py"
     description: ClassVar[str] = """Train a classifier on tasks that follow one another.
 
     Also: --config FILE (a YAML preset; flags after it win), --sweep-lr LR LR ... (a run for each),
-    --list-streams, --list-activations, --list-mitigations."""
+    --list-streams, --list-data, --list-activations, --list-mitigations."""
     extends: ClassVar[str] = "num_tasks"
 
     def __post_init__(self) -> None:

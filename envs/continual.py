@@ -152,7 +152,9 @@ class Continual(gym.Wrapper[Any, Any, Any, Any]):
         """One-hot, between two tasks the shares of both; as vector or as planes."""
         position = float(phase.task) if phase.position is None else phase.position
         if phase.position is None and phase.task >= self.show_tasks:
-            raise ValueError(f"`show_tasks` should be above task {phase.task}. Received {position}")
+            raise ValueError(
+                f"`show_tasks` should be above task {phase.task}. Received {self.show_tasks}"
+            )
         # A drift without end goes round: the first task is next to the last one.
         away = np.abs(np.arange(self.show_tasks) - position % self.show_tasks)
         weights = np.clip(1 - np.minimum(away, self.show_tasks - away), 0, 1)

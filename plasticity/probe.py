@@ -36,16 +36,16 @@ class ProbeConfig:
     """Settings of the probe."""
 
     every: int = 1_000
-    """Environment steps between two probes."""
+    """Steps (of the environment; in supervise.py, updates) between two probes."""
     batch_size: int = 256
-    """Transitions of each seed to look at."""
+    """Transitions (in supervise.py, images) of each seed in a probe."""
     dear_every: int = 10_000
-    """Environment steps between two looks at stable ranks and the ranks of layers and weights.
+    """Steps between two measurements of stable ranks, and of the ranks of layers and weights.
 
-    A look is taken at the first probe from there on, as are measurements of ``refit_loss``.
+    They are measured at the first probe at or after that step, and so is ``refit_loss``.
     """
     refit_every: int | None = None
-    """Environment steps between two measurements of refit_loss, which is dear; None: none."""
+    """Steps between two measurements of refit_loss, which is expensive; None: never."""
     refit_steps: int = 100
     """Steps that a copy of a network is trained for refit_loss."""
 

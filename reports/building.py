@@ -18,7 +18,7 @@ from reports.statistics import FEWEST, REPEATS
 HOW = (
     "An arm is a group of runs that differ in nothing but seeds, length or how they were computed "
     "(device, threads, compile); the seeds of its runs are pooled. An interval or band says how "
-    "sure the mean of the seeds is; it is no range of the seeds. Two arms whose intervals overlap "
+    "certain the mean of the seeds is, not how far seeds differ. Two arms whose intervals overlap "
     "may still differ, and few seeds give wide intervals."
 )
 
@@ -141,7 +141,7 @@ def _trace(
         page.notes(told),
         page.paragraph(
             f"Made by adalin-rl {made_by} with: {shlex.join(command)}. Bootstraps: {REPEATS:,} "
-            f"resamples, no less than {FEWEST} of very many seeds, generator seeded with 0, so "
+            f"resamples, or at least {FEWEST} for very many scores; generator seeded with 0, so "
             "that the same runs give the same page.",
             "small",
         ),

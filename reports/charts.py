@@ -20,8 +20,8 @@ MANY = 1_000
 SHOWN = 6
 """Metrics whose points are drawn."""
 BOOTSTRAP = (
-    "Bars are 95% intervals of a bootstrap over the seeds of each arm (2,000 resamples, no less "
-    "than 200 of very many seeds; seeds drawn with all their visits; percentile method)."
+    "Bars are 95% intervals of a bootstrap over the seeds of each arm (2,000 resamples, or at "
+    "least 200 for very many scores; seeds drawn with all their visits; percentile method)."
 )
 
 
@@ -76,7 +76,7 @@ def profiles(section: Section, found: Aggregate, unit: str) -> Chart:
     axis.set_ylabel("share of (seed, visit)\nabove the threshold")
     axis.set_ylim(-0.02, 1.02)
     caption = (
-        "A curve further up and to the right is better: more visits end above each threshold. "
+        "A curve further up and to the right is better: more areas lie above each threshold. "
         "Where curves cross, neither arm is better throughout. "
         + BOOTSTRAP.replace("Bars", "Bands")
     )

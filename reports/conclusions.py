@@ -32,10 +32,11 @@ def aggregates(writer: Writer) -> None:
         else "There are no reference scores for this environment: returns are raw, so tasks "
         "with larger returns weigh more."
     )
+    same = "" if section.supervised else " at the same length"
     writer.parts.append(
         page.paragraph(
             f"Over the {len(found.visits)} of {len(section.visits)} task visits that all "
-            f"seeds of all arms have completed. {known}"
+            f"seeds of all arms have completed{same}. {known}"
         )
     )
     writer.show(charts.aggregates(section, found, writer.baseline, writer.unit))
@@ -84,10 +85,10 @@ def correlations(writer: Writer) -> None:
     writer.parts.append(
         page.paragraph(
             f"Spearman's rank correlation (95% bootstrap interval over seeds), over all arms, "
-            f"the {min(len(found), SHOWN)} strongest of {len(found)} metrics. Which "
-            "metric predicts the loss of plasticity? A correlation is not a cause: arms, tasks "
-            "and time differ in both at once; and among so many metrics, some correlate by "
-            "chance.", "small",
+            f"the {min(len(found), SHOWN)} strongest of {len(found)} metrics. The change "
+            "is the next area minus that of the visit before. A correlation is not a cause: arms, "
+            "tasks and time act on metric and area at once; and among so many metrics, some "
+            "correlate by chance.", "small",
         )
     )  # fmt: skip
 

@@ -52,9 +52,9 @@ def plasticity(writer: Writer) -> None:
         "area of the visit / area of a fresh agent",
         "1, dashed: nothing was lost. Each seed is compared with a fresh agent of the same "
         "seed and budget in the same task; where the fresh agent is no better than random "
-        "actions there is no ratio. A fresh agent explores, and fills its replay, anew, which the "
-        "run did in its first visit alone: areas pay for that. Only seeds of runs that were "
-        "compared count.",
+        "actions there is no ratio. A fresh agent explores and fills its replay from scratch, "
+        "which the run did in its first visit alone: that lowers the fresh agent's area, and "
+        "raises the ratio of later visits. Only seeds of runs that were compared count.",
         section.visits,
         ratio,
         line=1.0,

@@ -75,6 +75,7 @@ def inside(section: Section) -> Chart | None:
                 axis.set_title(f"network: {style.plain(network)}", loc="left")
     for axis in axes[-1]:
         axis.set_xlabel(steps(section))
+        axis.locator_params(axis="x", nbins=5)  # so that numbers side by side do not touch
     caption = (
         f"The step axis is that of the learning curves. {BAND} Dormant: a unit whose mean activity "
         "is at most 0.1 of that of its layer. Effective rank: exp of the entropy of the singular "

@@ -123,11 +123,11 @@ class Writer:
                     if steps < SHORT * most:
                         found.append(
                             f"{arm.label}: the last visit of {run.path} has {steps:,} of {most:,} "
-                            "steps, and counts as it is where visits are shown one by one"
+                            "steps, and counts as it is in the charts of single visits"
                         )
             lengths = {run.steps for run in arm.runs if run.finished}
             if len(lengths) > 1:
-                found.append(f"{arm.label}: its runs have different lengths, pooled all the same")
+                found.append(f"{arm.label}: its runs differ in length, and are pooled anyway")
         return found + section.notes
 
     def visits(self) -> None:
@@ -135,12 +135,12 @@ class Writer:
         area = (
             "Mean accuracy on the batches of a task, each before it was learned from."
             if self.section.supervised
-            else "Mean return over all steps of a visit, of complete episodes."
+            else "Mean over the steps of a visit of the return of their (complete) episode."
         )
         final = (
             "Accuracy at the end of a task on the images that were learned from."
             if self.section.supervised
-            else "Mean return of the episodes in the last 10% of a visit."
+            else "Mean return of episodes that ended in the last 10% of a visit, else of the last."
         )
         label = f"{self.measure} (share)" if self.section.supervised else self.measure
         measures = [

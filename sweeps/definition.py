@@ -98,8 +98,8 @@ def read_sweep(path: Path) -> Definition:
     seeds = _seeds(section_of(content, "seeds"))
     if search is not None and seeds[2] < seeds[1]:
         raise ValueError(
-            "`seeds.per_trial` should be `seeds.count` in a search: a sample is one run. "
-            f"Received {seeds[2]}"
+            f"`seeds.per_trial` should be {seeds[1]}, as `seeds.count`, in a search: "
+            f"a sample is one run. Received {seeds[2]}"
         )
     resources = section_of(content, "resources")
     check_known("key", resources, ("cpu", "gpu"), "resources")

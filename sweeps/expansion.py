@@ -81,7 +81,9 @@ def trials_of(definition: Definition, label: str, settings: Mapping[str, Any]) -
         raise ValueError(f"{error}{at}") from None
     if not definition.gpu:
         if config.device == "cuda":
-            raise ValueError(f"device cuda needs a share of one: `resources.gpu` (in {where})")
+            raise ValueError(
+                f"device cuda needs a share of a GPU: set `resources.gpu` (in {where})"
+            )
         config = replace(config, device="cpu")  # whatever the node has
     trials = []
     first, count, per_trial = definition.seeds

@@ -82,8 +82,10 @@ def _space(section: Mapping[str, Any]) -> dict[str, tuple[str, list[Any]]]:
         where = f"`search.space.{path}`"
         if not name or kind not in KINDS:
             raise ValueError(f"{where} should be drawn by one of {KINDS}. Received {kind}")
-        if name in RESERVED or name in found:
-            raise ValueError(f"`search.space` cannot set {name}{' twice' * (name in found)}")
+        if name in RESERVED:
+            raise ValueError(f"`search.space` cannot set {name}: {RESERVED[name]}")
+        if name in found:
+            raise ValueError(f"`search.space` cannot set {name} twice")
         if not isinstance(values, list) or not values:
             raise ValueError(f"{where} should be a list of values. Received {values}")
         if kind != "choice":

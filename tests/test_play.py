@@ -110,11 +110,11 @@ def test_the_last_sound_checkpoint_plays(
     (newer / "state.json").write_text("{}")
     assert main([str(run)]) == 0
     error = capsys.readouterr().err
-    assert error.startswith(f"play.py: warning: {newer}/state.json has not the size")
+    assert error.startswith(f"play.py: warning: {newer}/state.json does not have the size")
     assert error.count("\n") == 1
     (state / "manifest.json").write_text("[]")
     assert main([str(run)]) == 2
-    refused(f"{newer}/state.json has not", capsys)
+    refused(f"{newer}/state.json does not", capsys)
     shutil.rmtree(run / "checkpoint")
     assert main([str(run)]) == 2
     refused(f"{run}/checkpoint holds no saved state", capsys)

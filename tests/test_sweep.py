@@ -47,6 +47,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> str:
         ("program: train\ngird: {}\n", "", "Did you mean 'grid'?"),
         ("program: train\ngrid: {dqn.tau: [2]}\n", "", "`tau` should be in (0, 1]"),
         ("program: train\n", "--max-concurrent 0", "should be at least 1. Received 0"),
+        ("program: train\n", "--num-cpus x", "should be a whole number. Received x"),
         ("program: train\n", "--nonsense", "unrecognized arguments: --nonsense"),
         ("program: train\n", "--address x:1 --num-cpus 2", "`--num-cpus` is of this machine"),
         ("- 1\n", "", "should hold `setting: value` lines"),

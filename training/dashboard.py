@@ -19,9 +19,9 @@ INSIDE = """
 
 | group | a healthy network | a sign of lost plasticity |
 |---|---|---|
-| 2 dormant neurons | few, and no more with each task | the share climbs from task to task |
+| 2 dormant neurons | few, and not rising from task to task | the share climbs from task to task |
 | 3 ranks and norms | steady | ranks fall; norms of weights or features grow without end |
-| 4 gradients and steps | steps stay of a size | many zero gradients; `effective_lr` sinks; \
+| 4 gradients and steps | steps keep their size | many zero gradients; `effective_lr` sinks; \
 `one_step_plasticity` near 0: a step no longer lowers its own loss |
 | 5 values and policy | `q_max` near the returns that are reached | `q_mean` and `q_max` run away: \
 overestimation |

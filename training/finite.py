@@ -40,7 +40,7 @@ def check_finite(
                 network = name.removeprefix("loss/").partition("/")[0]
                 raise NonFiniteError(
                     f"a {what} of network {network}, seed {seed}, is {value} at step {step} "
-                    "(looked at each time it is logged)"
+                    "(checked at logs and probes: it may have begun earlier)"
                 )
 
 

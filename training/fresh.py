@@ -106,7 +106,8 @@ def compare(run_dir: Path, cache: Path, console: Console) -> bool:
         raise ValueError(f"{config.env} drifts: it has no task that a fresh agent could learn")
     scores = envs.scores(config.env)
     table = Table(title="against fresh agents, mean of the seeds (95% interval)")
-    titles = ("task", "visit", "area", "fresh", "plasticity", "of means", "forward transfer")
+    ratios = ("plasticity", "plasticity of means", "forward transfer")
+    titles = ("task", "visit", "area", "fresh", *ratios)
     for title in titles:
         table.add_column(title, justify="right", overflow="fold")
     rows = []
@@ -187,7 +188,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"fresh: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except NonFiniteError as error:
-        print(f"fresh: stopped: a fresh agent has {error}", file=sys.stderr)
+        print(f"fresh: stopped: a fresh agent has diverged: {error}", file=sys.stderr)
         return 1
     except (WorldError, OSError) as error:
         print(f"fresh: stopped: {error}", file=sys.stderr)

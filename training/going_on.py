@@ -91,7 +91,7 @@ class Resumable(ABC):
         torch.set_num_threads(config.threads)
         self.device = pick_device(config.device)
         if config.compile and not can_compile():
-            raise ValueError("`compile` needs a C++ compiler, and there is none: --no-compile")
+            raise ValueError("`compile` needs a C++ compiler, and there is none: give --no-compile")
         self.num_seeds = config.num_seeds
         self.probe_streams = Streams(config.seeds, "probe", self.device)
         self.step = 0

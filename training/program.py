@@ -58,7 +58,7 @@ def run(program: str, make: Callable[[], Loop], console: Console) -> tuple[int, 
     if trainer.interrupted is not None:
         trainer.say(
             f"interrupted at step {trainer.step}; the same command with --run-dir "
-            f"{trainer.run_dir} goes on; what there is:"
+            f"{trainer.run_dir} goes on; results so far:"
         )
         code = 75 if trainer.interrupted == signal.SIGTERM else 130
     console.print(trainer.summary.table())

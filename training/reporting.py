@@ -42,7 +42,7 @@ def introduce(loop: Loop, learner: str, where: str, beside: str = "", *, longer:
         )
     )
     if loop.finished:
-        loop.say(f"all {loop.step} steps are done; a larger {longer} goes on")
+        loop.say(f"all {loop.step} steps are done; a larger {longer} goes on from there")
 
 
 def log_common(loop: Loop) -> None:

@@ -116,7 +116,7 @@ def _refuse_others(run_dir: Path) -> None:
     for pattern in ("metrics.csv", "events.out.tfevents*", "summary.json", "checkpoint"):
         for path in run_dir.glob(pattern):
             raise ValueError(
-                f"{path} is there already, without a config.yaml that says of which run: give "
+                f"{path} is there already, without a config.yaml to tell which run it is of: give "
                 "another --run-dir"
             )
 

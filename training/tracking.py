@@ -187,7 +187,9 @@ def cut_back(run_dir: Path, sizes: Mapping[str, int]) -> None:
     for name, size in sizes.items():
         file = run_dir / name
         if file not in written(run_dir) or not file.exists() or file.stat().st_size < size:
-            raise ValueError(f"{file} is not there up to its {size} bytes at the last checkpoint")
+            raise ValueError(
+                f"{file} is missing, or shorter than its {size} bytes at the last checkpoint"
+            )
         os.truncate(file, size)
     for file in written(run_dir):
         if file.name not in sizes:

@@ -325,8 +325,8 @@ class Trainer(Loop):
         self.obs, same = self.worlds.load_state_dict(state["worlds"])
         if not same:
             self.warn(
-                "the environment does not repeat itself: its episodes begin anew, and the run goes "
-                "on another way than it would have"
+                "the environment does not repeat itself (the same seed and actions led elsewhere): "
+                "episodes begin anew, and the run will differ from one that was never interrupted"
             )
             self.begin_anew()
 

@@ -45,7 +45,7 @@ def give_modules(module: nn.Module, wanted: Filter) -> dict[str, nn.Module]:
     writer = _Writer(module, wanted, tree)
     tree.body = [writer.visit(statement) for statement in tree.body]
     if writer.several_ways:
-        raise UnwritableError("calls an activation on several ways")
+        raise UnwritableError("calls an activation in several ways")
     for name in writer.attributes:
         del vars(module)[name]
     for name, new in (writer.attributes | writer.new).items():

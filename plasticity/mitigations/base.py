@@ -31,7 +31,8 @@ class MitigationConfig:
     """Settings that every remedy has."""
 
     networks: tuple[str, ...] = ()
-    """The networks to work on (q, or actor and critic); none: all that it suits."""
+    """Networks to work on (dqn: q; sac: actor, critic, temperature; supervise.py: classifier);
+    none: all that the remedy suits."""
 
     def __post_init__(self) -> None:
         check_rules(self, {**RULES, **self.rules()})

@@ -21,7 +21,7 @@ class CChainConfig(MitigationConfig):
     strength: float = 2.0
     """Weight c of the mean squared change of the outputs."""
     batch_size: int = 128
-    """Transitions of each seed on which the outputs are compared; best that of the agent."""
+    """Transitions of each seed on which the outputs are compared; best the agent's batch size."""
 
 
 class CChain(Mitigation[CChainConfig]):

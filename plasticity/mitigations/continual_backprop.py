@@ -22,7 +22,7 @@ class ContinualBackpropConfig(MitigationConfig):
     """Settings of continual-backprop."""
 
     rate: float = 1e-4
-    """Share of the units above the maturity that starts anew in each update."""
+    """Share of the units older than ``maturity`` that are replaced in each update."""
     maturity: int = 10_000
     """Updates that a unit is left alone after its start."""
     decay: float = 0.99

@@ -60,8 +60,9 @@ class PlasticityInjection(Mitigation[PlasticityInjectionConfig]):
         if not isinstance(torso, Torso) or not isinstance(head, nn.Module):
             raise ValueError(
                 "plasticity-injection needs a head behind dense layers that can be split in two, "
-                "the networks of dqn and sac, mlp and cnn. SimBa is residual, as ResNets are, and "
-                "a model of stable-baselines3 could not be loaded again"
+                "as in the networks of dqn and sac and in mlp and cnn. SimBa is residual, as "
+                "ResNets are, and has none; a model of stable-baselines3 with an injected head "
+                "could not be loaded again"
             )
         if isinstance(head, InjectedHead):
             raise ValueError("plasticity-injection works once, and the network has been injected")

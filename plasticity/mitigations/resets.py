@@ -89,7 +89,8 @@ class ResetConfig(MitigationConfig):
     every: int = 200_000
     """Updates between two resets."""
     q_layers: int = 2
-    """Weight layers of a Q-network to reset, from the last one; 0: all. Others are reset whole."""
+    """Weight layers of a Q-network to reset, counted from the output; 0: all. Other networks are
+    reset whole."""
 
     def rules(self) -> Mapping[str, Rule]:
         return {"q_layers": AT_LEAST_ZERO}

@@ -24,7 +24,7 @@ class SelfNormalizedResetConfig(MitigationConfig):
     """Settings of snr."""
 
     percentile: float = 0.99
-    """The threshold of a unit: this percentile of the lengths of its silences."""
+    """The threshold of a unit: this quantile (0.99: the 99th percentile) of its silences."""
     threshold_every: int = 10_000
     """Updates between two computations of the thresholds, each from the silences since the last."""
     reset_every: int = 10

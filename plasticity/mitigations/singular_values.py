@@ -75,7 +75,7 @@ class SpectralConfig(MitigationConfig):
     strength: float = 1e-4
     """Weight lambda of the penalty lambda (sigma^k - 1)^2, where sigma is the spectral norm."""
     power: float = 1.0
-    """The k, at least 1."""
+    """Exponent k of sigma in the penalty, at least 1."""
 
     def rules(self) -> Mapping[str, Rule]:
         return {"power": AT_LEAST_ONE}

@@ -93,6 +93,7 @@ BAD = {
     "--agent dqm": "invalid choice 'dqm' for argument '--agent'. Expected one of ('dqn', 'sac').",
     "--env obs-shift-cartpol": "no environment 'obs-shift-cartpol'. Did you mean 'obs-shift-cartp",
     "--activation adalin-rel": "no activation 'adalin-rel'. Did you mean 'adalin-relu'?",
+    "--activation zzz": "no activation 'zzz'. --list-activations shows all.",
     "--agent sac --sac.actor-activation rellu": "no activation 'rellu'. Did you mean 'relu'?",
     "--mitigation l2int": "no mitigation 'l2int'. Did you mean 'l2-init'?",
     "--sac.tau 0.1": "--sac.tau has no effect: agent dqn does not use it",

@@ -428,6 +428,13 @@ def test_a_task_cannot_be_appended_to_a_discrete_observation() -> None:
         Continual(LAKE, Stationary(), [], show_tasks=2)
 
 
+def test_a_task_beyond_those_that_are_shown_is_named() -> None:
+    env = Continual(Counting(), EverySteps(1), [], switch="step", show_tasks=1)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="`show_tasks` should be above task 1. Received 1"):
+        env.step(0)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -89,7 +89,7 @@ def test_bad_files_are_one_line(text: str, message: str, tmp_path: Path) -> None
         ("{dqn.tau: {loguniform: [0, 1]}}", "should have positive bounds"),
         ("{dqn.tau: {choice: []}}", "should be a list of values"),
         ("{dqn.tau: {uniform: [0, x]}}", "should be a finite number. Received x"),
-        ("{seed: {choice: [1]}}", "`search.space` cannot set seed"),
+        ("{seed: {choice: [1]}}", "`search.space` cannot set seed: give `seeds`"),
         ("{dqn.tau: {choice: [1], uniform: [0, 1]}}", "`search.space` cannot set dqn.tau twice"),
     ],
 )

@@ -59,7 +59,7 @@ def test_a_gpu_is_used_by_those_that_have_a_share(tmp_path: Path) -> None:
 
     assert device("") == "cpu"
     assert device("resources: {gpu: 0.25}\n") == "auto"
-    with pytest.raises(ValueError, match="needs a share of one: `resources.gpu`"):
+    with pytest.raises(ValueError, match="needs a share of a GPU: set `resources.gpu`"):
         device("base: {device: cuda}\n")
 
 

@@ -211,7 +211,7 @@ def test_a_fresh_agent_that_diverges_is_one_line(
     settings = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(settings.replace("rate: 0.001", "rate: 1.0e+15"))
     assert main([str(run), "--cache", str(tmp_path / "cache")]) == 1
-    assert "fresh: stopped: a fresh agent has a " in capsys.readouterr().err
+    assert "fresh: stopped: a fresh agent has diverged: a " in capsys.readouterr().err
 
 
 def test_a_fresh_world_that_fails_is_one_line(
