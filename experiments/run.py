@@ -209,7 +209,6 @@ def do(protocol: Protocol, world: str, runs: Path, processes: int) -> None:
     """Tunes in a world, does the runs that count, and writes what came of them."""
     best = tune(protocol, world, runs, processes)
     folder, archive = protocol.folder(runs, world), FOLDER / f"{world}-runs.tar.xz"
-    page = FOLDER / f"{world}.html"
     folder.mkdir(parents=True, exist_ok=True)
     if archive.exists():
         unpack(archive, folder)
@@ -224,14 +223,11 @@ def do(protocol: Protocol, world: str, runs: Path, processes: int) -> None:
         ended = [run for run in jobs if has_ended(run)]
         if not {run.name for run in ended} <= packed(archive):
             pack(ended, archive)
-            page.unlink(missing_ok=True)
     write(protocol, world, runs, best)
     if len(protocol.worlds) > 1:
         write_overview(protocol)
-    if not page.exists():
-        write_page(
-            [protocol.folder(runs, world, arm).name for arm in protocol.drawn], archive, page
-        )
+    drawn = [protocol.folder(runs, world, arm).name for arm in protocol.drawn]
+    write_page(drawn, archive, FOLDER / f"{world}.html")
 
 
 if __name__ == "__main__":

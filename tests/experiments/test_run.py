@@ -89,6 +89,7 @@ def test_what_is_kept_is_enough_to_go_on_elsewhere(serial: list[str], tmp_path: 
     assert str(tmp_path) not in page
     serial.clear()
     shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "results/small.html").write_text("of a report before")
     run.do(PROTOCOL, "small", tmp_path / "runs", 1)
     assert serial == []
     for path, content in files.items():
