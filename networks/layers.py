@@ -67,7 +67,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(*lead, B, I)`` to ``(*lead, B, O)``."""
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or self.is_large():
             mapped: Tensor = _Dense.apply(  # type: ignore[no-untyped-call]
                 x.reshape(-1, *x.shape[-2:]),  # (L, B, I)
                 self.weight.flatten(0, -3),  # (L, O, I)
@@ -84,15 +84,21 @@ class Linear(nn.Module):
         )
         return outputs.view(*self.lead, *outputs.shape[1:])
 
+    def is_large(self) -> bool:
+        """Whether a gradient that lies otherwise than the weight costs more than avoiding it."""
+        large = self.weight.shape[-2:].numel() >= 2**16 and math.prod(self.lead) > 1
+        return large and torch.is_grad_enabled()
+
     def extra_repr(self) -> str:
         outputs, inputs = self.weight.shape[-2:]
         return f"{inputs} -> {outputs}, lead={self.lead}"
 
 
 class _Dense(torch.autograd.Function):
-    """What ``Linear`` does, for a compiler: the gradient of the weight comes as the weight lies.
+    """What ``Linear`` does, and the gradient of the weight comes as the weight lies.
 
-    Else it comes transposed, and all that goes over it afterwards is no longer vectorized.
+    Else it comes transposed: eager PyTorch copies it, and what a compiler makes of all that goes
+    over it afterwards is not vectorized.
     """
 
     generate_vmap_rule = True
@@ -124,6 +130,8 @@ class Conv2d(nn.Module):
         padding: Zeros around the images.
         before_norm: Whether a normalisation follows, which has a bias: then there is none here, and
             weights start from N(0, 2 / (O K K)) (He et al. 2015).
+        before_dense: Whether a dense layer follows: then each image lies in one piece, as that
+            layer takes it; else as the next convolution does, which is slow for anything else.
 
     Attributes:
         weight: ``(*lead, O, C, K, K)``.
@@ -142,10 +150,12 @@ class Conv2d(nn.Module):
         padding: int = 0,
         *,
         before_norm: bool = False,
+        before_dense: bool = False,
     ) -> None:
         super().__init__()
         self.lead = lead
         self.stride = stride
+        self.before_dense = before_dense
         self.padding = padding
         self.weight = nn.Parameter(torch.empty(*lead, out_channels, in_channels, kernel, kernel))
         bias = None if before_norm else nn.Parameter(torch.empty(*lead, out_channels))
@@ -177,7 +187,8 @@ class Conv2d(nn.Module):
             groups=groups,
         )  # (B, L * O, H', W')
         apart = outputs.view(len(outputs), groups, -1, *outputs.shape[2:]).transpose(0, 1)
-        return apart.view(*self.lead, *apart.shape[1:])
+        apart = apart.view(*self.lead, *apart.shape[1:])
+        return apart.contiguous() if self.before_dense else apart
 
     def extra_repr(self) -> str:
         outputs, inputs, kernel, _ = self.weight.shape[-4:]

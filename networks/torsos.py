@@ -194,7 +194,8 @@ class Torso(nn.Module):
             channels, height, width = observation_shape
             for i, (out, kernel, stride) in enumerate(chosen.filters):
                 units = architecture.units(out)
-                weights = Conv2d(channels, units, kernel, stride, lead)
+                last = i + 1 == len(chosen.filters) and chosen.pool == 1
+                weights = Conv2d(channels, units, kernel, stride, lead, before_dense=last)
                 layers[f"conv_{i + 1}"] = layer = Layer(weights, units, -3, architecture)
                 if chosen.pool > 1:
                     layers[f"pool_{i + 1}"] = MaxPool(chosen.pool)

@@ -117,3 +117,29 @@ def test_dense_layers_for_a_compiler_are_the_same_and_their_gradients_lie_as_wei
     assert grad.is_contiguous()
     each = torch.func.vmap(_Dense.apply)(*(torch.stack((t, t)) for t in inputs))
     torch.testing.assert_close(each, torch.stack((mapped, mapped)))
+
+
+def test_gradients_of_large_layers_are_those_of_small_ones_and_lie_as_weights_do() -> None:
+    large = Linear(256, 256, (2,)).double()
+    x, upstream = torch.rand(2, 2, 3, 256, dtype=torch.float64)
+    large(x).backward(upstream)
+    for seed in range(2):
+        expected = upstream[seed].T @ x[seed]
+        assert torch.allclose(large.weight.grad[seed], expected, rtol=1e-12)
+    grads = []
+    for layer in (large, Linear(8, 8, (2,)).double()):
+        y = layer(torch.rand(2, 3, layer.weight.shape[-1], dtype=torch.float64))
+        grads.append(torch.autograd.grad(y.sum(), layer.weight)[0])
+    assert [grad.is_contiguous() for grad in grads] == [True, False]
+
+
+def test_images_lie_in_one_piece_where_dense_layers_follow() -> None:
+    before_dense = Conv2d(3, 4, 3, 1, (2,), before_dense=True)
+    between = Conv2d(3, 4, 3, 1, (2,))
+    between.load_state_dict(before_dense.state_dict())
+    images = torch.rand(2, 5, 3, 8, 8)
+    assert before_dense(images).is_contiguous()
+    assert not between(images).is_contiguous()
+    assert torch.equal(before_dense(images), between(images))
+    convolutions = QNetwork((4, 84, 84), 2, 1, Architecture((8,))).torso.convolutions
+    assert [layer.weights.before_dense for layer in convolutions] == [False, False, True]
