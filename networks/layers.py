@@ -25,6 +25,9 @@ from networks.initialization import (
 Init = Literal["uniform", "orthogonal", "he"]
 """How weights start: PyTorch's default, or as in SimBa, with biases of 0."""
 
+LARGE = 2**16
+"""Numbers in a weight from which a gradient that lies otherwise costs more than avoiding it."""
+
 
 class Linear(nn.Module):
     """Dense layers side by side.
@@ -67,14 +70,15 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(*lead, B, I)`` to ``(*lead, B, O)``."""
-        if torch.compiler.is_compiling() or self.is_large():
+        alone, large = math.prod(self.lead) == 1, self.weight.shape[-2:].numel() >= LARGE
+        if torch.compiler.is_compiling() or (large and not alone):
             mapped: Tensor = _Dense.apply(  # type: ignore[no-untyped-call]
                 x.reshape(-1, *x.shape[-2:]),  # (L, B, I)
                 self.weight.flatten(0, -3),  # (L, O, I)
                 self.bias.flatten(0, -2),  # (L, O)
             )
             return mapped.view(*self.lead, *mapped.shape[1:])
-        if math.prod(self.lead) == 1:  # the gradient of the weight comes as the weight lies
+        if alone:  # the gradient of the weight comes as the weight lies
             one = F.linear(x.reshape(x.shape[-2:]), self.weight.flatten(0, -2), self.bias.flatten())
             return one.view(*self.lead, *one.shape)
         outputs: Tensor = torch.baddbmm(
@@ -83,11 +87,6 @@ class Linear(nn.Module):
             self.weight.flatten(0, -3).mT,  # (L, I, O)
         )
         return outputs.view(*self.lead, *outputs.shape[1:])
-
-    def is_large(self) -> bool:
-        """Whether a gradient that lies otherwise than the weight costs more than avoiding it."""
-        large = self.weight.shape[-2:].numel() >= 2**16 and math.prod(self.lead) > 1
-        return large and torch.is_grad_enabled()
 
     def extra_repr(self) -> str:
         outputs, inputs = self.weight.shape[-2:]
