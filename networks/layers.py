@@ -70,7 +70,8 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(*lead, B, I)`` to ``(*lead, B, O)``."""
-        alone, large = math.prod(self.lead) == 1, self.weight.shape[-2:].numel() >= LARGE
+        alone = math.prod(self.lead) == 1
+        large = self.weight.shape[-2:].numel() >= LARGE
         if torch.compiler.is_compiling() or (large and not alone):
             mapped: Tensor = _Dense.apply(  # type: ignore[no-untyped-call]
                 x.reshape(-1, *x.shape[-2:]),  # (L, B, I)
