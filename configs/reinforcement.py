@@ -28,6 +28,8 @@ class Config(RunConfig):
     """Environment steps of each seed, rounded up to a multiple of num-envs."""
     steps_per_task: int | None = None
     """Environment steps of one task visit; None: as the benchmark is published."""
+    cyclic: bool = False
+    """Begin with the first task again after the last one, which would stay otherwise."""
     task: int | None = None
     """Stay at this task of the benchmark; None: the sequence of tasks."""
     task_seed: int | None = None
@@ -118,12 +120,15 @@ class Config(RunConfig):
                 reasons[name] = "agent dqn has no actor"
         benchmark = find_benchmark(self.env)
         if benchmark is None:
-            for name in ("steps_per_task", "task", "task_seed", "show_task", "on_switch"):
+            for name in ("steps_per_task", "cyclic", "task", "task_seed", "show_task", "on_switch"):
                 reasons[name] = f"environment {self.env} does not change"
-        elif not benchmark.drawn:
-            reasons["task_seed"] = f"the tasks of {self.env} are fixed, not drawn at random"
+        else:
+            if not benchmark.drawn:
+                reasons["task_seed"] = f"the tasks of {self.env} are fixed, not drawn at random"
+            if not benchmark.ends:
+                reasons["cyclic"] = f"the tasks of {self.env} have an order of their own"
         if self.task is not None:
-            for name in ("steps_per_task", "on_switch"):
+            for name in ("steps_per_task", "cyclic", "on_switch"):
                 reasons[name] = f"the environment stays at task {self.task}"
         if self.eval_every is None:
             reasons["eval_episodes"] = "it needs --eval-every"

@@ -49,10 +49,20 @@ class Benchmark:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     drawn: bool = False
 
-    def schedule(self, steps_per_task: int | None = None) -> Schedule:
-        """Returns the schedule, with a visit length other than the published one if given."""
+    @property
+    def ends(self) -> bool:
+        """Whether the tasks come once, one after the other, and the last one stays."""
+        return self.order is EverySteps
+
+    def schedule(self, steps_per_task: int | None = None, cyclic: bool = False) -> Schedule:
+        """Returns the schedule.
+
+        Args:
+            steps_per_task: Length of a visit; default: the published one.
+            cyclic: Whether the first task follows the last one; for tasks that come once.
+        """
         period = self.steps_per_task if steps_per_task is None else steps_per_task
-        return self.order(period, self.num_tasks)
+        return (Cyclic if cyclic else self.order)(period, self.num_tasks)
 
 
 def _in_order(tasks: Sequence[int]) -> Callable[[int, int], Schedule]:

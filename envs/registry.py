@@ -35,6 +35,7 @@ def make(
     task: int | None = None,
     task_seed: int = 0,
     steps_per_task: int | None = None,
+    cyclic: bool = False,
     start_step: int = 0,
     stride: int = 1,
     switch: Switch | None = None,
@@ -51,6 +52,7 @@ def make(
         task_seed: Seed of the sequence of tasks, where tasks are drawn (``reset`` takes the seed
             of the episodes).
         steps_per_task: Steps of one visit; default: the benchmark's.
+        cyclic: Lets the first task follow the last one, where the last one would stay.
         start_step: Lifetime step to begin at.
         stride: Lifetime steps per step, the number of copies that share the lifetime.
         switch: What a change does to a running episode: ``"cut"``, ``"episode"`` or ``"step"``
@@ -63,13 +65,13 @@ def make(
             setting is given that the environment does not use.
     """
     benchmark = find_benchmark(id)
-    check_settings(id, steps_per_task=steps_per_task, task=task, switch=switch)
+    check_settings(id, steps_per_task=steps_per_task, task=task, switch=switch, cyclic=cyclic)
     if benchmark is None:
         if show_task:
             raise ValueError(f"`show_task` is for environments that change; {id!r} does not")
         base = _make_base(id, kwargs)
         return Continual(base, Stationary(), (), start_step=start_step, stride=stride)
-    schedule = benchmark.schedule(steps_per_task) if task is None else Stationary(task)
+    schedule = benchmark.schedule(steps_per_task, cyclic) if task is None else Stationary(task)
     base_kwargs = {**benchmark.kwargs, **kwargs}
     if len(benchmark.bases) == 1:
         base = _make_base(benchmark.bases[0], base_kwargs)
@@ -90,6 +92,7 @@ def make(
         task=task,
         task_seed=task_seed,
         steps_per_task=steps_per_task,
+        cyclic=cyclic,
         start_step=start_step,
         stride=stride,
         switch=switch,
@@ -121,11 +124,16 @@ def check_settings(id: str, **settings: Any) -> None:
     benchmark = find_benchmark(id)
     if benchmark is None:
         for name, value in settings.items():
-            if value is not None:
+            if value is not None and value is not False:  # 0 is a value
                 raise ValueError(
                     f"`{name}` is for environments that change; {id!r} does not. Received {value}"
                 )
         return
+    if settings.get("cyclic") and not benchmark.ends:
+        raise ValueError(
+            f"`cyclic` is for tasks that come once, one after the other; those of {id} have an "
+            "order of their own. Received True"
+        )
     task, last = settings.get("task"), benchmark.num_tasks - 1
     if task is not None and not (isinstance(task, int | np.integer) and 0 <= task <= last):
         raise ValueError(f"`task` should be from 0 to {last} for {id}. Received {task}")

@@ -28,6 +28,7 @@ def make_vec(
     task: int | None = None,
     task_seed: int | None = None,
     steps_per_task: int | None = None,
+    cyclic: bool = False,
     start_step: int = 0,
     switch: Switch | None = None,
     show_task: bool = False,
@@ -48,6 +49,7 @@ def make_vec(
         task: Stays at this task for ever; default: the sequence of tasks.
         task_seed: Seed of the tasks for all seeds; default: each seed's own.
         steps_per_task: Steps of one visit per seed; default: the benchmark's.
+        cyclic: Lets the first task follow the last one, where the last one would stay.
         start_step: Lifetime step to begin at.
         switch: What a change does to a running episode; default: the benchmark's.
         show_task: Appends the task to the observation, one-hot.
@@ -72,7 +74,7 @@ def make_vec(
             f"Received {vectorization_mode!r}"
         )
     check_id(id)
-    check_settings(id, steps_per_task=steps_per_task, task=task, switch=switch)
+    check_settings(id, steps_per_task=steps_per_task, task=task, switch=switch, cyclic=cyclic)
     benchmark = find_benchmark(id)
     native = None
     if vectorization_mode in ("auto", "native"):
@@ -92,7 +94,7 @@ def make_vec(
         made: VectorEnv[Any, Any, Any] = native(
             benchmark.bases if benchmark else (id,),
             len(seeds) * num_envs,
-            schedule_of(id, steps_per_task, task),
+            schedule_of(id, steps_per_task, task, cyclic),
             start_step=start_step,
             stride=num_envs,
             **{**(benchmark.kwargs if benchmark else {}), **kwargs},
@@ -105,6 +107,7 @@ def make_vec(
             task=task,
             task_seed=seed if task_seed is None else task_seed,
             steps_per_task=steps_per_task,
+            cyclic=cyclic,
             start_step=start_step,
             stride=num_envs,
             switch=switch,
@@ -160,17 +163,20 @@ def frame_stack(id: str, *, show_task: bool = False) -> int:
     return 4 if all(game.startswith("ALE/") for game in games) and not show_task else 1
 
 
-def schedule_of(id: str, steps_per_task: int | None = None, task: int | None = None) -> Schedule:
+def schedule_of(
+    id: str, steps_per_task: int | None = None, task: int | None = None, cyclic: bool = False
+) -> Schedule:
     """Returns when ``make`` with these settings changes the task.
 
     Raises:
-        ValueError: If the environment does not change, or has no such task.
+        ValueError: If the environment does not change, has no such task, or has an order of its
+            own.
     """
-    check_settings(id, steps_per_task=steps_per_task, task=task)
+    check_settings(id, steps_per_task=steps_per_task, task=task, cyclic=cyclic)
     benchmark = find_benchmark(id)
     if benchmark is None:
         return Stationary()
-    return benchmark.schedule(steps_per_task) if task is None else Stationary(task)
+    return benchmark.schedule(steps_per_task, cyclic) if task is None else Stationary(task)
 
 
 def show_task(vector: VectorEnv[Any, Any, Any], task: int) -> None:

@@ -77,13 +77,17 @@ def world(
     steps: int,
     tasks: int,
     rates: tuple[str, ...] = RATES,
+    order: str = "",
 ) -> World:
-    """A world with so many visits of so many steps; a quarter of them, at least 2, for trials."""
+    """A world with so many visits of so many steps; a quarter of them, at least 2, for trials.
+
+    The order of tasks is that of the runs that count; trials see the first tasks, whatever it is.
+    """
     agent = "sac" if "--agent sac" in flags else "dqn"
     return World(
         flags=f"--env {env} --steps-per-task {steps} {flags}",
         tuning=f"--total-steps {steps * max(tasks // 4, 2)} --seed 100 --num-seeds 3",
-        final=f"--total-steps {steps * tasks} --seed 0 --num-seeds {seeds}",
+        final=f"--total-steps {steps * tasks} --seed 0 --num-seeds {seeds}{order}",
         rate=f"--{agent}.learning-rate",
         rates=rates,
         fewer=rates[::2],
@@ -98,7 +102,7 @@ PROTOCOL = Protocol(
         "obs-shift-cartpole": world(DQN, 10, "obs-shift-cartpole", 8_000, 8),
         "obs-permute-cartpole": world(DQN, 10, "obs-permute-cartpole", 8_000, 8),
         "action-permute-acrobot": world(DQN, 10, "action-permute-acrobot", 8_000, 8),
-        "minatar-3": world(MINATAR, 5, "minatar-3", 8_000, 6, GREATER),
+        "minatar-3": world(MINATAR, 5, "minatar-3", 8_000, 6, GREATER, " --cyclic"),
         "obs-shift-double-pendulum": world(
             SAC, 5, "obs-shift-InvertedDoublePendulum-v5", 5_000, 8, GREATER
         ),

@@ -15,7 +15,7 @@ from reports.runs import Run, Visit
 
 Array = np.ndarray[Any, np.dtype[Any]]
 WORLD = {
-    "env": ("env", "task", "task_seed", "steps_per_task"),
+    "env": ("env", "task", "task_seed", "steps_per_task", "cyclic"),
     "stream": ("stream", "data", "images_per_task", "classes_per_task", "epochs", "augment"),
 }
 """What runs must share to be compared: the first is the name."""
@@ -23,9 +23,9 @@ SAME = {
     "run_dir", "seed", "num_seeds", "device", "threads", "compile", "log_every", "eval_every",
     "eval_episodes", "save_replay", "env_restarts", "vector", "data_dir", "total_steps",
     "num_tasks",
-}  # fmt: skip
-"""Settings that do not change what is learned, but how long and where: they make no arm.
-So are those of the probe."""
+}.union(*WORLD.values())  # fmt: skip
+"""Settings that make no arm: those of the world, and those that do not change what is learned, but
+how long and where.  So are those of the probe."""
 FIRST = ("agent", "activation", "mitigation")
 """Settings that labels begin with, without their names."""
 
@@ -112,7 +112,9 @@ def worlds(found: Sequence[Found]) -> dict[tuple[Any, ...], list[Found]]:
     groups: dict[tuple[Any, ...], list[Found]] = {}
     for one in found:
         kind = "stream" if one.supervised else "env"
-        key = tuple((name, one.settings.get(name)) for name in WORLD[kind])
+        # What is off may be missing: runs of earlier versions lack what did not exist then.
+        shared = ((name, one.settings.get(name)) for name in WORLD[kind])
+        key = tuple((name, None if value is False else value) for name, value in shared)
         groups.setdefault(key, []).append(one)
     return dict(sorted(groups.items(), key=lambda item: str(item[0])))
 

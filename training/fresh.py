@@ -48,6 +48,7 @@ def fresh_config(config: Config, task: int, steps: int, cache: Path) -> Config:
         task=task,
         total_steps=steps,
         steps_per_task=None,
+        cyclic=False,
         on_switch="keep",
         eval_every=None,
         checkpoint_every=None,

@@ -49,7 +49,9 @@ class Trainer(Loop):
     def __init__(self, config: Config, console: Console) -> None:
         super().__init__(config, console)
         self.stride = config.num_envs
-        self.schedule = envs.schedule_of(config.env, config.steps_per_task, config.task)
+        self.schedule = envs.schedule_of(
+            config.env, config.steps_per_task, config.task, config.cyclic
+        )
         # An oracle that is told of the switch ends the episode there.
         oracle = config.on_switch != "keep"
         if oracle and self.schedule.at(0).position is not None:

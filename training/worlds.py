@@ -44,6 +44,7 @@ class Worlds:
             task=config.task,
             task_seed=config.task_seed,
             steps_per_task=config.steps_per_task,
+            cyclic=config.cyclic,
             show_task=config.show_task,
             vectorization_mode=config.vector,
             switch=switch,
