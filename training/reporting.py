@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import envs
 from training.dashboard import return_against_dormant
 from training.finite import to_lists
 from training.summary import interval
 
 if TYPE_CHECKING:
+    from envs.schedules import Schedule
     from training.loop import Loop
     from training.trainer import Trainer
 
@@ -71,13 +74,31 @@ def print_header(trainer: Trainer) -> None:
         f"; replay {trainer.replay.nbytes / 1e6:.1f} MB",
         longer="--total-steps",
     )
-    first = trainer.schedule.at(0).end
-    if not trainer.finished and config.total_steps <= first < math.inf:
+    first, total = trainer.schedule.at(0), config.total_steps
+    if trainer.finished or math.isinf(first.end):
+        return
+    if total <= first.end:
         trainer.warn(
-            f"the first task lasts {first:.0f} steps, so nothing changes in the "
-            f"{config.total_steps} of this run; --steps-per-task or a -small environment "
-            "makes tasks shorter"
+            f"the first task lasts {first.end:.0f} steps, so nothing changes in the {total} of "
+            "this run; --steps-per-task or a -small environment makes tasks shorter"
         )
+    elif first.position is None and math.isinf(trainer.schedule.at(total - 1).end):
+        starts = list(_starts(trainer.schedule))
+        if total - starts[-1] > starts[-1] - starts[-2]:
+            benchmark = envs.find_benchmark(config.env)
+            ends = benchmark is not None and benchmark.ends
+            trainer.warn(
+                f"the last task comes at step {starts[-1]} and stays for the {total - starts[-1]} "
+                "that are left" + ("; --cyclic begins with the first again" if ends else "")
+            )
+
+
+def _starts(schedule: Schedule) -> Iterator[int]:
+    """Yields the first step of each phase, up to the phase that never ends."""
+    start = 0.0
+    while math.isfinite(start):
+        yield int(start)
+        start = schedule.at(int(start)).end
 
 
 def log(trainer: Trainer) -> None:

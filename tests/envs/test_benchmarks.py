@@ -243,7 +243,7 @@ def test_missing_extra_says_how_to_install_it(
 def test_any_gymnasium_id_is_a_benchmark_of_one_task() -> None:
     env = envs.make("CartPole-v1")
     assert env.reset(seed=0)[1] == {"task": 0, "visit": 0}
-    for name, value in (("steps_per_task", 5), ("task", 0), ("switch", "step")):
+    for name, value in (("steps_per_task", 5), ("task", 0), ("cyclic", True)):
         with pytest.raises(ValueError, match=f"`{name}` is for environments that change"):
             envs.make("CartPole-v1", **{name: value})  # type: ignore[arg-type]  # one at a time
     with pytest.raises(ValueError, match="`show_task` is for environments that change"):
@@ -259,6 +259,26 @@ def test_families_over_any_gymnasium_id() -> None:
         envs.make("action-permute-Pendulum-v1")
     with pytest.raises(ValueError, match=r"no environment 'Pendulom-v1'. Did you mean 'Pendulum"):
         envs.make("obs-shift-Pendulom-v1")
+
+
+def test_a_sequence_that_begins_again_has_the_same_tasks_again() -> None:
+    env = envs.make("obs-shift-cartpole", steps_per_task=1, cyclic=True)
+    seen, offset = [], []
+    for _ in range(20):
+        obs, info = env.reset(seed=0)
+        seen.append((info["task"], info["visit"]))
+        offset.append(tuple(obs))
+        env.step(0)
+    assert seen == [(task, visit) for visit in range(2) for task in range(10)]
+    assert offset[:10] == offset[10:]
+    assert len(set(offset)) == 10
+
+
+def test_an_order_of_its_own_does_not_begin_again() -> None:
+    for id in ("minatar-7", "cartpole-gravity", "hopper-mass-drift"):
+        for make in (envs.make, envs.make_vec, envs.schedule_of):
+            with pytest.raises(ValueError, match=f"`cyclic` is for tasks .* {id} have an order"):
+                make(id, cyclic=True)
 
 
 @pytest.mark.parametrize("task", [-1, 10])

@@ -117,6 +117,18 @@ def test_sync_and_async_give_the_same(id: str) -> None:
         vector.close()
 
 
+@pytest.mark.parametrize("mode", ["sync", "async", "native"])
+def test_all_begin_again_with_the_first_task(mode: VectorMode) -> None:
+    vector: Any = envs.make_vec(
+        "minatar-3", 2, seeds=[0, 3], steps_per_task=2, cyclic=True, vectorization_mode=mode
+    )
+    vector.reset(seed=0)
+    told = [vector.step(np.zeros(4, int))[4] for _ in range(8)]
+    vector.close()
+    assert [infos["task"].tolist() for infos in told] == [[t] * 4 for t in (1, 2, 0, 1, 2, 0, 1, 2)]
+    assert [infos["visit"][0] for infos in told] == [0, 0, 1, 1, 1, 2, 2, 2]
+
+
 def test_one_seed_of_the_tasks_for_all_seeds() -> None:
     vector: Any = envs.make_vec("slippery-ant", seeds=[0, 1], task=2)
     own = [env.unwrapped.model.geom_friction[0, 0] for env in vector.envs]

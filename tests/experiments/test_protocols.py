@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import rl_plasticity
 import run
 from protocol import Protocol
 
 import configs
+import envs
 from configs import Config, SupervisedConfig
 
 PROTOCOLS = pytest.mark.parametrize("protocol", run.PROTOCOLS.values(), ids=run.PROTOCOLS)
@@ -24,6 +26,25 @@ def test_all_flags_are_known_and_used(protocol: Protocol) -> None:
             *(final.values() if world == first else [final["relu"]]),
         ):
             configs.parse_as(kind, flags.split())
+
+
+@pytest.mark.parametrize("world", rl_plasticity.PROTOCOL.worlds)
+def test_a_run_has_visits_of_one_length_and_trials_have_the_first_of_them(world: str) -> None:
+    of = rl_plasticity.PROTOCOL.worlds[world]
+    phases = []
+    for flags in (of.final, of.tuning):
+        config = configs.parse(f"{of.flags} {flags}".split())
+        length = config.steps_per_task
+        assert length
+        schedule = envs.schedule_of(config.env, length, cyclic=config.cyclic)
+        count, rest = divmod(config.total_steps, length)
+        assert rest == 0
+        starts = range(0, config.total_steps, length)
+        phases.append([schedule.at(start)[:2] for start in starts])
+        assert len(set(phases[-1])) == count
+    final, tuning = phases
+    assert tuning == final[: len(tuning)]
+    assert len(tuning) < len(final)
 
 
 @PROTOCOLS

@@ -91,6 +91,16 @@ def test_worlds_become_sections(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_off_is_what_earlier_versions_lack(tmp_path: Path) -> None:
+    run(tmp_path, "a", range(1))
+    run(tmp_path, "b", range(1, 2), cyclic=False)
+    run(tmp_path, "c", range(2, 3), cyclic=True)
+    once, again = sections(tmp_path)
+    assert again.title == f"{once.title}, cyclic=True"
+    assert [arm.label for arm in once.arms] == ["relu"]
+    assert once.arms[0].seeds == [0, 1]
+
+
 def test_of_the_same_seed_twice_the_longer_run_counts(tmp_path: Path) -> None:
     run(tmp_path, "a", range(1), visits=2)
     run(tmp_path, "b", range(2))

@@ -244,6 +244,28 @@ def test_a_budget_shorter_than_the_first_task_is_a_warning(
     assert ("warning: the first task lasts 100 steps" in console.export_text()) == warned
 
 
+@pytest.mark.parametrize(
+    ("flags", "warning"),
+    [  # two switches, at steps 20 and 40
+        ("--total-steps 60", ""),
+        (
+            "--total-steps 61",
+            "at step 40 and stays for the 21 that are left; --cyclic begins",
+        ),
+        ("--total-steps 61 --cyclic", ""),
+    ],
+)
+def test_a_budget_longer_than_the_sequence_is_a_warning(
+    tmp_path: Path, flags: str, warning: str
+) -> None:
+    console = Console(record=True, file=io.StringIO(), width=200)
+    where = f"--env minatar-3 --steps-per-task 20 {flags} --run-dir {tmp_path / 'r'}"
+    Trainer(configs.parse(f"{FAST}{where}".split()), console).run()
+    said = console.export_text()
+    assert ("warning: the last task" in said) == bool(warning)
+    assert warning in said
+
+
 def test_equal_seeds_give_equal_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         trainer(tmp_path / name, "--num-seeds 2").run()
