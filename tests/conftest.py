@@ -1,5 +1,8 @@
 """What every test runs under."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import settings
@@ -15,3 +18,19 @@ torch.set_num_threads(1)
 def same_random_numbers() -> None:
     """No test passes or fails by chance."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Agents are traced as they are for real, without the compiler behind, which takes long."""
+    made = partial(torch.compile, dynamic=False, backend="aot_eager")
+    monkeypatch.setattr("agents.off_policy.compiled", made)
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(trace_autograd_ops=True, recompile_limit=1_000):
+        yield
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs draw no pictures of their visits, which would be a third of the time of a short run."""
+    monkeypatch.setattr("training.reporting.return_against_dormant", lambda visits: None)

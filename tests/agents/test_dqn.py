@@ -1,6 +1,7 @@
 """DQN: targets by hand, equality with stable-baselines3, independence of the seeds."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -163,8 +164,8 @@ def test_state_survives_a_round_trip() -> None:
     assert np.array_equal(a.act(obs, 0), b.act(obs, 0))
 
 
-def test_compiled_update_equals_eager() -> None:
-    config = DQNConfig(hidden=(8,), n_step=2, target_every=2, max_grad_norm=0.1)
+def assert_compiled_equals_eager(target_every: int, rates: Sequence[float]) -> None:
+    config = DQNConfig(hidden=(8,), n_step=2, target_every=target_every, max_grad_norm=0.1)
     agents = [DQN(BOX, TWO, [0, 1], config) for _ in range(2)]
     replay = Replay(99, [0, 1], 1, (4,), torch.float32, (), torch.int64, gamma=0.9, n_step=2)
     for step in range(20):
@@ -172,10 +173,9 @@ def test_compiled_update_equals_eager() -> None:
         ended = torch.tensor([step % 7 == 6] * 2)
         replay.add(b.obs[0], b.action[0], b.reward[0], b.next_obs[0], ended, ended)
     agents[0].compile()
-    for i in range(5):
-        if i == 3:  # settings may change in between
-            for agent in agents:
-                agent.optimizer.param_groups[0]["lr"] = 0.1
+    for rate in rates:
+        for agent in agents:
+            agent.optimizer.param_groups[0]["lr"] = rate
         places = replay.draw(8)
         metrics = [agent.update(places, gather=replay.gather) for agent in agents]
         for name in metrics[0]:
@@ -184,13 +184,23 @@ def test_compiled_update_equals_eager() -> None:
         for a, b in zip(*(getattr(x, attribute).parameters() for x in agents), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     state = agents[0].optimizer.state_dict()["state"]
-    assert all(s["step"] == 5 for s in state.values())
+    assert all(s["step"] == len(rates) for s in state.values())
     obs = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
     for step in (0, 9_000):
         one, other = (agent.act(obs, step) for agent in agents)
         assert np.array_equal(one, other)
 
 
+def test_compiled_update_equals_eager() -> None:
+    assert_compiled_equals_eager(1, [1e-3] * 3)
+
+
+@pytest.mark.usefixtures("traced")
+def test_settings_may_change_between_compiled_updates() -> None:
+    assert_compiled_equals_eager(2, [1e-3] * 3 + [0.1] * 2)
+
+
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_acting_in_the_call_of_an_update_is_acting_after_it(compiled: bool) -> None:
     agents = [DQN(BOX, TWO, [0, 1], DQNConfig(hidden=(8,), learning_starts=9)) for _ in range(2)]
@@ -204,6 +214,7 @@ def test_acting_in_the_call_of_an_update_is_acting_after_it(compiled: bool) -> N
         np.testing.assert_allclose(action, agents[1].act(obs, 4_000), rtol=0)
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_several_updates_in_one_call_are_those_one_by_one(compiled: bool) -> None:
     config = DQNConfig(hidden=(8,), target_every=4, max_grad_norm=0.1)  # first of the second call
@@ -281,7 +292,7 @@ def test_agents_that_are_made_anew_are_compiled_anew(monkeypatch: pytest.MonkeyP
     made = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f, **_: made(f, dynamic=False, backend=count))
     torch._dynamo.reset()
-    for _ in range(12):  # the limit is 8 by default
+    for _ in range(10):  # the limit is 8 by default
         agent = DQN(BOX, TWO, [0], DQNConfig(hidden=(4,)))
         agent.compile()
         compiles.clear()

@@ -181,6 +181,7 @@ def test_compiled_update_equals_eager() -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_acting_in_the_call_of_an_update_is_acting_after_it(compiled: bool) -> None:
     agents = [SAC(BOX, TORQUE, [0, 1], SACConfig(hidden=(8,), learning_starts=9)) for _ in range(2)]
@@ -194,6 +195,7 @@ def test_acting_in_the_call_of_an_update_is_acting_after_it(compiled: bool) -> N
         np.testing.assert_allclose(action, agents[1].act(obs, 4_000), rtol=1e-4 if compiled else 0)
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_several_updates_in_one_call_are_those_one_by_one(compiled: bool) -> None:
     agents = [SAC(BOX, TORQUE, [0, 1], SACConfig(hidden=(8,), policy_delay=2)) for _ in range(2)]

@@ -211,6 +211,7 @@ def test_a_seed_is_the_same_alone_and_among_others() -> None:
         torch.testing.assert_close(value[0], among[name][0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.usefixtures("traced")
 def test_compiled_agents_learn_on_as_others_do() -> None:
     plain, compiled = (dqn(SEEDS, activation="adalin-relu") for _ in range(2))
     compiled.compile()

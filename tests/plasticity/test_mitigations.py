@@ -1,7 +1,6 @@
 """The registry of remedies, how they are attached, and what is refused."""
 
 from dataclasses import fields
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-import agents.off_policy
 from agents import Agent, saving
 from configs import Config
 from configs.schema import section
@@ -211,6 +209,7 @@ def test_hooks_can_be_taken_off_and_put_on_again() -> None:
     assert pull() > 0.4
 
 
+@pytest.mark.usefixtures("traced")
 def test_surgery_leaves_compiled_code_valid() -> None:
     agents = []
     for compiled in (True, False):
@@ -226,20 +225,14 @@ def test_surgery_leaves_compiled_code_valid() -> None:
 
 @pytest.mark.parametrize("kind", [dqn, sac])
 @pytest.mark.parametrize("name", ["layer-norm", "c-chain", "redo", "plasticity-injection", "upgd"])
-def test_compiled_a_remedy_does_the_same(
-    name: str, kind: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Traced as it is for real, without the compiler behind, which takes long.
-    made = partial(torch.compile, dynamic=False, backend="aot_eager")
-    monkeypatch.setattr(agents.off_policy, "compiled", made)
-    torch._dynamo.reset()
+@pytest.mark.usefixtures("traced")
+def test_compiled_a_remedy_does_the_same(name: str, kind: Any) -> None:
     found = []
     for compiled in (True, False):
         agent, remedies = make(name, kind)
         if compiled:
             agent.compile()
-        with torch._dynamo.config.patch(trace_autograd_ops=True):
-            learn(agent, remedies, range(6))
+        learn(agent, remedies, range(6))
         found.append(agent.learners())
     for network in found[0]:
         for a, b in zip(*(f[network].network.parameters() for f in found), strict=True):

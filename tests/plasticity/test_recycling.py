@@ -304,6 +304,7 @@ def remedy_of(config: ReDoConfig | ReGraMaConfig, subject: Subject) -> Mitigatio
     return remedy
 
 
+@pytest.mark.usefixtures("traced")
 def test_compiled_code_is_valid_after_surgery() -> None:
     agents = [dqn((0, 1), hidden=(8,)) for _ in range(2)]
     agents[0].compile()

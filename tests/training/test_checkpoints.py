@@ -18,6 +18,8 @@ from agents import saving
 from tests.training.test_faults import loud
 from tests.training.test_resume import DQN, assert_same, run, trainer
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 CASES = 208
 
 

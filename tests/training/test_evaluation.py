@@ -14,10 +14,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import configs
 import envs
+from tests.training.test_resume import parse
 from training import Trainer, continual
 from training.evaluation import Evaluator, score
 from training.fresh import compare, fresh_config, main
 from training.worlds import WorldError, Worlds
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 SMALL = (
     "--env cartpole-gravity --steps-per-task 100 --total-steps 300 --dqn.hidden 8 --num-seeds 2 "
@@ -26,7 +29,7 @@ SMALL = (
 
 
 def trainer(run_dir: Path, flags: str = "") -> Trainer:
-    config = configs.parse(f"{SMALL}--run-dir {run_dir} {flags}".split())
+    config = parse(f"{SMALL}{flags}", run_dir)
     return Trainer(config, Console(quiet=True))
 
 

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import configs
 import train
 from agents import saving
 from tests.training import faulty
-from tests.training.test_resume import DQN, assert_same, run, trainer
+from tests.training.test_resume import DQN, assert_same, parse, run, trainer
 from training import Trainer, WorldError
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 ROOT = Path(__file__).parents[2]
 FAULTY = DQN.replace("obs-shift-cartpole --steps-per-task 100", faulty.ID)
@@ -28,8 +29,7 @@ FAULTY = DQN.replace("obs-shift-cartpole --steps-per-task 100", faulty.ID)
 
 def loud(flags: str, run_dir: Path) -> tuple[Trainer, io.StringIO]:
     output = io.StringIO()
-    config = configs.parse([*flags.split(), "--run-dir", str(run_dir)])
-    return Trainer(config, Console(file=output, width=1000)), output
+    return Trainer(parse(flags, run_dir), Console(file=output, width=1000)), output
 
 
 # Environments

@@ -3,6 +3,7 @@
 import io
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from rich.console import Console
 import configs
 import envs
 from agents import saving
+from configs import Config
 from plasticity import MITIGATIONS
 from training import Trainer
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 DQN = (
     "--env obs-shift-cartpole --steps-per-task 100 --total-steps 260 --checkpoint-every 90 "
@@ -29,9 +33,13 @@ SAC = (
 )
 
 
+def parse(flags: str, run_dir: Path) -> Config:
+    """Reads flags; those of many runs only once, as it takes a tenth of a second."""
+    return replace(configs.parse(flags.split()), run_dir=str(run_dir))
+
+
 def trainer(flags: str, run_dir: Path) -> Trainer:
-    config = configs.parse([*flags.split(), "--run-dir", str(run_dir)])
-    return Trainer(config, Console(file=io.StringIO()))
+    return Trainer(parse(flags, run_dir), Console(file=io.StringIO()))
 
 
 def run(

@@ -15,7 +15,10 @@ from rich.console import Console
 import configs
 import train
 from agents import saving
+from tests.training.test_resume import parse
 from training import NonFiniteError, Trainer
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 SMALL = "--env obs-shift-cartpole --steps-per-task 100 --total-steps 300 --dqn.hidden 8 8 "
 PROBED = "--probe.every 7 --probe.batch-size 99 --probe.dear-every 20 --probe.refit-every 50"
@@ -24,8 +27,7 @@ FAST = "--dqn.batch-size 8 --dqn.learning-starts 20 --probe.every 50 --log-every
 
 
 def trainer(run_dir: Path, flags: str = "") -> Trainer:
-    config = configs.parse(f"{SMALL}{FAST}--run-dir {run_dir} {flags}".split())
-    return Trainer(config, Console(quiet=True))
+    return Trainer(parse(f"{SMALL}{FAST}{flags}", run_dir), Console(quiet=True))
 
 
 def rows(run_dir: Path) -> list[dict[str, str]]:
