@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import settings
+from tyro import _unsafe_cache
 
 # The same examples on every machine and on every run, however slow the machine is.
 settings.register_profile("exact", derandomize=True, deadline=None)
 settings.load_profile("exact")
 # Two workers run tests side by side, and each has a core.
 torch.set_num_threads(1)
+# Where tyro sees pytest it looks up a tenth of its cache anew: reading flags took twice as long.
+_unsafe_cache.sys = SimpleNamespace(modules={})  # type: ignore[attr-defined, assignment]
 
 
 @pytest.fixture(autouse=True)
