@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 
 from plasticity.metrics import DESCRIPTIONS
 from training.summary import Visit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Charts = dict[str, dict[str, list[Any]]]
 
@@ -167,6 +168,9 @@ def return_against_dormant(visits: Sequence[Visit]) -> Figure | None:
     Returns:
         The figure, or None if the last visit has no points.
     """
+    from matplotlib.figure import Figure  # here: to import both is a fifth of a start
+    from scipy.stats import spearmanr
+
     clouds = [points(visit) for visit in visits]
     if not len(clouds[-1]):
         return None

@@ -7,16 +7,18 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from training.dashboard import Charts, metrics_guide
 from training.summary import intervals
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NEEDLE = 8
 """Points of each part of a needle, one step apart: TensorBoard smooths curves, and keeps one point
