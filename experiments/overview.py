@@ -45,8 +45,9 @@ def write_overview(protocol: Protocol, folder: Path = FOLDER) -> None:
     lines += ["", f"| hypothesis | {links} | |", "|---|" + "---|" * (len(found) + 1)]
     rows: dict[str, list[str]] = defaultdict(list)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for arms in found.values():
-        for text, (against, difference) in differences(protocol, arms).items():
+    for world, arms in found.items():
+        turn = protocol.worlds[world].turn
+        for text, (against, difference) in differences(protocol, arms, turn).items():
             level = level_of(against, arms)
             decided = judged(difference, level)
             counts[text][decided] += 1

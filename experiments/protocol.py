@@ -26,6 +26,8 @@ class World:
         rates: Learning rates to choose from.
         fewer: Those of arms with a setting of their own.
         every_rate: Whether the arms that are asked are run at every learning rate.
+        turn: So many tasks come in turn, again and again, so that a loss from visit to visit is
+            one between visits of the same task; 1: each visit is a new task, as good as another.
     """
 
     flags: str
@@ -35,6 +37,7 @@ class World:
     rates: tuple[str, ...]
     fewer: tuple[str, ...]
     every_rate: bool = True
+    turn: int = 1
 
 
 @dataclass(frozen=True)

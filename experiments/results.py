@@ -24,6 +24,7 @@ RATED = """\
 All visits. The rate that trials chose saw the first quarter of the tasks and other seeds; the best
 one of a row was chosen by nobody.
 """
+IN_TURN = "{} tasks come in turn: a change from visit to visit is one between those of one task."
 MEASURES = {"area_under_curve": "whole visits", "return": "their last 10%"}
 EXPLAINED = """\
 Means of the probes of the last quarter of the visits (95% interval over seeds). Values are those
@@ -38,7 +39,7 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
     """Writes ``<world>.md``, ``.csv`` and ``.png`` to the folder of results."""
     found = {arm: protocol.read(protocol.folder(runs, world, arm)) for arm in protocol.arms}
     order = sorted(found, key=lambda arm: -found[arm].mean() if found[arm].size else np.inf)
-    first = next(iter(protocol.arms))
+    first, turn = next(iter(protocol.arms)), protocol.worlds[world].turn
     lines = [
         f"# {world}",
         "",
@@ -48,6 +49,7 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
         f"seed. Trials: [{world}-tuning.csv]({world}-tuning.csv); each visit and seed:",
         f"[{world}.csv]({world}.csv); more of the {len(protocol.drawn)} arms of the figure:",
         f"[{world}.html]({world}.html).",
+        *([IN_TURN.format(turn)] if turn > 1 else []),
         "",
         f"![{world}]({world}.png)",
         "",
@@ -64,13 +66,13 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
         cells = (
             cell(x.mean(0), protocol.form),
             cell(last.mean(0), protocol.form),
-            cell(slopes(x), signed(protocol.form)),
+            cell(slopes(x, turn), signed(protocol.form)),
             cell(protocol.dormant(protocol.folder(runs, world, arm)), "{:.0%}"),
             "" if arm == first else cell(gap(x, found[first]), signed(protocol.form)),
         )
         lines.append(f"| {arm} | {chosen} | {' | '.join(cells)} |")
     lines += ["", "| hypothesis | difference (95% interval) | |", "|---|---|---|"]
-    lines += hypotheses(protocol, found)
+    lines += hypotheses(protocol, found, turn)
     if protocol.oracles:
         lines += oracles(protocol, world, runs)
         if protocol.worlds[world].every_rate:
@@ -91,10 +93,10 @@ def write(protocol: Protocol, world: str, runs: Path, best: dict[str, str]) -> N
     draw(protocol, world, found)
 
 
-def hypotheses(protocol: Protocol, found: dict[str, Table]) -> list[str]:
+def hypotheses(protocol: Protocol, found: dict[str, Table], turn: int) -> list[str]:
     """Returns a row for each hypothesis: supported, contradicted or undecided."""
     rows = []
-    for text, (against, difference) in differences(protocol, found).items():
+    for text, (against, difference) in differences(protocol, found, turn).items():
         level = level_of(against, found)
         whole = f"{text}, against {against} ({level:.1%} interval)" if against else text
         rows.append(verdict(whole, difference, signed(protocol.form), level))
@@ -111,15 +113,17 @@ def level_of(against: str, found: dict[str, Table]) -> float:
     return 1 - 0.05 / others if against else 0.95
 
 
-def differences(protocol: Protocol, found: dict[str, Table]) -> dict[str, tuple[str, Table]]:
+def differences(
+    protocol: Protocol, found: dict[str, Table], turn: int = 1
+) -> dict[str, tuple[str, Table]]:
     """Returns what each hypothesis says to be above 0, of each seed, and whom it is against.
 
-    Where an arm has diverged nothing is said: a NaN.
+    Where an arm has diverged nothing is said: a NaN.  Of ``turn``, see ``World``.
     """
     named = {
         f"{arm} loses from visit to visit": (
             "",
-            -slopes(found[arm]) if found[arm].size else np.full(1, np.nan),
+            -slopes(found[arm], turn) if found[arm].size else np.full(1, np.nan),
         )
         for arm in protocol.losers
     }
@@ -215,9 +219,11 @@ def signed(form: str) -> str:
     return f"{{:+.{digits}{form[4:]}"
 
 
-def slopes(table: Table) -> Table:
-    """Change from visit to visit by least squares, of each seed."""
-    slope: Table = np.polyfit(np.arange(len(table)), table, 1)[0]
+def slopes(table: Table, turn: int = 1) -> Table:
+    """Change from visit to visit by least squares, of each seed; between visits of one task."""
+    visit = np.arange(len(table))
+    at = visit - np.array([visit[task::turn].mean() for task in visit % turn])
+    slope: Table = at @ table / (at @ at)
     return slope
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from overview import ranks, stored, write_overview
-from results import differences
+from results import differences, slopes
 from rl_plasticity import PROTOCOL
 
 NAMES = ("relu", "leaky-relu", "adalin-relu")
@@ -27,6 +27,13 @@ def write(file: Path, values: dict[str, list[list[float]]]) -> None:
         for seed, value in enumerate(of)
     ]
     file.write_text("arm,visit,seed,value\n" + "".join(rows))
+
+
+def test_where_tasks_come_in_turn_visits_of_one_are_compared() -> None:
+    visits = np.array([[9.0, 0], [1, 0], [5, 5], [3, 0], [2, 6]])  # tasks 0, 1, 2, 0, 1
+    # Of task 0 by (3 - 9) / 3 = -2, of task 1 by 1 / 3; then 0 and 2.
+    np.testing.assert_allclose(slopes(visits, 3), [(-2 + 1 / 3) / 2, 1])
+    np.testing.assert_allclose(slopes(visits), np.polyfit(range(5), visits, 1)[0])
 
 
 def test_an_overview_counts_verdicts_and_ranks_arms(tmp_path: Path) -> None:

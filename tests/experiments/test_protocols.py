@@ -44,6 +44,8 @@ def test_a_run_has_visits_of_one_length_and_trials_have_the_first_of_them(world:
         assert len(set(phases[-1])) == count
     final, tuning = phases
     assert tuning == final[: len(tuning)]
+    tasks = {task for task, _ in final}
+    assert of.turn == (1 if len(tasks) == len(final) else len(tasks))
     assert len(tuning) < len(final)
 
 
