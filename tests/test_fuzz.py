@@ -3,8 +3,6 @@
 import contextlib
 import io
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,11 +182,18 @@ def test_what_is_good_is_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("--run-dir file/r", "the run directory file/r cannot be written"),
     ],
 )
-def test_what_does_not_fit_leaves_no_files(flags: str, message: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_leaves_no_files(
+    flags: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "file").touch()
-    command = [sys.executable, train.__file__, *flags.split()]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith("train.py: error: ")
-    assert message in done.stderr
+    monkeypatch.chdir(tmp_path)
+    code = train.main(flags.split())
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("train.py: error: ")
+    assert message in err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -20,6 +20,8 @@ import run
 from keeping import pack, packed, thinned, unpack
 from protocol import Arm, Protocol, World
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 ROOT = Path(__file__).parents[2]
 WORLD = World(
     flags="--env obs-shift-cartpole --steps-per-task 60 --dqn.hidden 8 --dqn.batch-size 8 "
@@ -66,6 +68,12 @@ def serial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     for module in (run, results):
         monkeypatch.setattr(module, "FOLDER", tmp_path / "results")
     return done
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the page of a world, which takes longer than its runs."""
+    monkeypatch.setattr(run, "write_page", lambda *_: None)
 
 
 def test_what_is_kept_is_enough_to_go_on_elsewhere(serial: list[str], tmp_path: Path) -> None:
@@ -157,6 +165,7 @@ def test_the_best_trial_is_chosen_and_never_one_that_diverged(
     }
 
 
+@pytest.mark.usefixtures("no_page")
 def test_what_has_diverged_is_named_and_the_rest_is_told(
     serial: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -266,6 +275,7 @@ def test_runs_that_are_there_are_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "runs/b/config.yaml").read_text() == "of: b\n"
 
 
+@pytest.mark.usefixtures("no_page")
 def test_what_has_ended_is_packed_when_the_rest_is_broken_off(
     serial: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

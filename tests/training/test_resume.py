@@ -62,6 +62,7 @@ def run(
     return t
 
 
+@pytest.mark.usefixtures("traced")
 def test_a_compiled_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
     whole = run(f"{DQN} --compile", tmp_path / "whole")
     run(f"{DQN} --compile", tmp_path / "broken", stop=130)
