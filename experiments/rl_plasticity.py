@@ -26,7 +26,8 @@ its own.
   agent at each switch: the first tells what old transitions do, the second what was lost.  In the
   worlds of CartPole both are run at every learning rate, too: in obs-shift-cartpole, whose results
   were seen before this was added, arms with a larger chosen rate earned more, which hides what
-  activations do.
+  activations do.  In the pendulum, too, since all results were there: trials chose the greatest
+  rate for ReLU, and it loses plasticity.
 * **Smaller since.**  After the worlds of CartPole and before any run of those concerned: SAC learns
   from batches of 128, not 256.  After the other worlds and before any run of it,
   so that it takes two hours on two processors: games of MinAtar are visited for 8,000 steps, not
@@ -94,7 +95,7 @@ def world(
         rate=f"--{agent}.learning-rate",
         rates=rates,
         fewer=rates[::2],
-        every_rate="cartpole" in env,
+        every_rate=env.startswith("obs-"),
         turn=turn,
     )
 
