@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 
 import yaml
 
-from configs import RunConfig, differences, read_yaml
+from configs import RunConfig, differences, parse_as
 
 LOCK = ".lock"
 
@@ -55,7 +55,7 @@ def open_run(config: RunConfig) -> RunDir:
         exists = file.exists()
         if exists:
             _refuse_links(run_dir)
-            _compare(run_dir, config.extends, read_yaml(file), settings)
+            _compare(run_dir, config.extends, _settings(run_dir, type(config)), settings)
         else:
             _refuse_others(run_dir)
         write_text(file, yaml.safe_dump(_plain(settings), sort_keys=False))
@@ -119,6 +119,18 @@ def _refuse_others(run_dir: Path) -> None:
                 f"{path} is there already, without a config.yaml to tell which run it is of: give "
                 "another --run-dir"
             )
+
+
+def _settings(run_dir: Path, cls: type[RunConfig]) -> dict[str, Any]:
+    """Reads the settings of a run; one that did not exist then was what is its default now."""
+    try:
+        settings = parse_as(cls, ["--config", str(run_dir / "config.yaml")]).used()
+    except ValueError as error:
+        raise ValueError(
+            f"{run_dir} holds a run of other settings: {error}; give another --run-dir"
+        ) from error
+    del settings["run_dir"]
+    return settings
 
 
 def _compare(run_dir: Path, extends: str, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -124,6 +124,18 @@ def test_kills_and_interruptions_leave_no_trace(flags: str, more: str, tmp_path:
     assert_same(run(flags, tmp_path / "interrupted"), whole)
 
 
+def test_a_run_of_before_a_setting_existed_goes_on_with_its_default(tmp_path: Path) -> None:
+    whole = run(DQN, tmp_path / "whole")
+    run(DQN, tmp_path / "old", stop=130)
+    config = tmp_path / "old/config.yaml"
+    text = config.read_text()
+    assert "cyclic: false\n" in text
+    config.write_text(text.replace("cyclic: false\n", ""))
+    with pytest.raises(ValueError, match=r"another configuration \(cyclic: False -> True\)"):
+        trainer(f"{DQN} --cyclic", tmp_path / "old")
+    assert_same(run(DQN, tmp_path / "old"), whole)
+
+
 def assert_goes_on(flags: str, folder: Path, stop: int) -> None:
     """Compares a run with one that is killed, and interrupted later."""
     whole = run(flags, folder / "whole", copies={stop: folder / "killed"})
