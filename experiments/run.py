@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ import configs
 from configs import RunConfig, SupervisedConfig, differences
 from training import NonFiniteError, SupervisedTrainer, Trainer
 from training.checkpoints import forget_unsaved
+from training.rundir import settings_of
 
 interrupted = False
 """Whether a signal has ended a run in this process, which then does no other."""
@@ -82,9 +82,9 @@ def is_done(config: RunConfig, run_dir: Path) -> bool:
     """Whether such a run has ended; it may be one out of the archive, without its checkpoint."""
     if not has_ended(run_dir):
         return False
-    # Read as a preset: a setting that did not exist then was what is its default now.
-    old = configs.parse_as(type(config), ["--config", str(run_dir / "config.yaml")])
-    if different := differences(old.used(), replace(config, run_dir=None).used()):
+    settings = config.used()
+    del settings["run_dir"]
+    if different := differences(settings_of(run_dir, type(config)), settings):
         raise ValueError(
             f"{run_dir} holds a run with other settings ({'; '.join(different)}): remove it, and "
             "the archive in results/ that it may be from"

@@ -14,7 +14,7 @@ settings.register_profile("exact", derandomize=True, deadline=None)
 settings.load_profile("exact")
 # Two workers run tests side by side, and each has a core.
 torch.set_num_threads(1)
-# Where tyro sees pytest it looks up a tenth of its cache anew: reading flags took twice as long.
+# Where tyro sees pytest it looks part of its cache up anew, and reading flags takes much longer.
 _unsafe_cache.sys = SimpleNamespace(modules={})  # type: ignore[attr-defined, assignment]
 
 
@@ -36,5 +36,5 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs draw no pictures of their visits, which would be a third of the time of a short run."""
+    """Runs draw no pictures of their visits, which take long beside a short run."""
     monkeypatch.setattr("training.reporting.return_against_dormant", lambda visits: None)

@@ -168,7 +168,7 @@ def return_against_dormant(visits: Sequence[Visit]) -> Figure | None:
     Returns:
         The figure, or None if the last visit has no points.
     """
-    from matplotlib.figure import Figure  # here: to import both is a fifth of a start
+    from matplotlib.figure import Figure  # here, as a start without a picture needs neither
     from scipy.stats import spearmanr
 
     clouds = [points(visit) for visit in visits]

@@ -55,13 +55,29 @@ def open_run(config: RunConfig) -> RunDir:
         exists = file.exists()
         if exists:
             _refuse_links(run_dir)
-            _compare(run_dir, config.extends, _settings(run_dir, type(config)), settings)
+            _compare(run_dir, config.extends, settings_of(run_dir, type(config)), settings)
         else:
             _refuse_others(run_dir)
         write_text(file, yaml.safe_dump(_plain(settings), sort_keys=False))
     except OSError as error:
         raise ValueError(f"the run directory {run_dir} cannot be written: {error}") from error
     return RunDir(run_dir, exists, lock)
+
+
+def settings_of(run_dir: Path, cls: type[RunConfig]) -> dict[str, Any]:
+    """Reads the settings of a run; one that did not exist then was what is its default now.
+
+    Raises:
+        ValueError: If they are none of this kind of run.
+    """
+    try:
+        settings = parse_as(cls, ["--config", str(run_dir / "config.yaml")]).used()
+    except ValueError as error:
+        raise ValueError(
+            f"{run_dir} holds a run of other settings: {error}; give another --run-dir"
+        ) from error
+    del settings["run_dir"]
+    return settings
 
 
 def write_json(file: Path, content: object) -> None:
@@ -119,18 +135,6 @@ def _refuse_others(run_dir: Path) -> None:
                 f"{path} is there already, without a config.yaml to tell which run it is of: give "
                 "another --run-dir"
             )
-
-
-def _settings(run_dir: Path, cls: type[RunConfig]) -> dict[str, Any]:
-    """Reads the settings of a run; one that did not exist then was what is its default now."""
-    try:
-        settings = parse_as(cls, ["--config", str(run_dir / "config.yaml")]).used()
-    except ValueError as error:
-        raise ValueError(
-            f"{run_dir} holds a run of other settings: {error}; give another --run-dir"
-        ) from error
-    del settings["run_dir"]
-    return settings
 
 
 def _compare(run_dir: Path, extends: str, old: dict[str, Any], new: dict[str, Any]) -> None:

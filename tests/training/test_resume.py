@@ -34,7 +34,7 @@ SAC = (
 
 
 def parse(flags: str, run_dir: Path) -> Config:
-    """Reads flags; those of many runs only once, as it takes a tenth of a second."""
+    """Reads flags; those of many runs only once, as it takes a while."""
     return replace(configs.parse(flags.split()), run_dir=str(run_dir))
 
 
