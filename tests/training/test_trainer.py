@@ -262,7 +262,10 @@ def test_a_budget_longer_than_the_sequence_is_a_warning(
 ) -> None:
     console = Console(record=True, file=io.StringIO(), width=200)
     where = f"--env minatar-3 --steps-per-task 20 {flags} --run-dir {tmp_path / 'r'}"
-    Trainer(configs.parse(f"{FAST}{where}".split()), console).run()
+    t = Trainer(configs.parse(f"{FAST}{where}".split()), console)
+    shown: Any = t.worlds.vector
+    assert shown.envs[0].schedule == t.schedule  # what is played is what is written down
+    t.run()
     said = console.export_text()
     assert ("warning: the last task" in said) == bool(warning)
     assert warning in said
